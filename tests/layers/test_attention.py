@@ -1,0 +1,110 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from vit_keras_lib import SelfAttention
+
+
+def tokens(B=2, T=7, dim=24, seed=0):
+    return np.random.default_rng(seed).normal(size=(B, T, dim)).astype("float32")
+
+
+def with_the_same_weights(ours, dim, num_heads):
+    """Returns a `keras.layers.MultiHeadAttention` that holds the weights of `ours`."""
+    theirs = keras.layers.MultiHeadAttention(num_heads, dim // num_heads)
+    theirs.build((None, None, dim), (None, None, dim))
+    kernel, bias, out_kernel, out_bias = (ops.convert_to_numpy(w) for w in ours.weights)
+    per_head = (num_heads, dim // num_heads)
+    weights = []
+    for part in range(3):  # query, key, value
+        columns = slice(part * dim, (part + 1) * dim)
+        weights += [kernel[:, columns].reshape(dim, *per_head), bias[columns].reshape(per_head)]
+    order = {"query": weights[0:2], "key": weights[2:4], "value": weights[4:6]}
+    order["attention_output"] = [out_kernel.reshape(*per_head, dim), out_bias]
+    for name, values in order.items():
+        getattr(theirs, f"_{name.replace('attention_output', 'output')}_dense").set_weights(values)
+    return theirs
+
+
+@pytest.mark.parametrize("config", [{"num_heads": 3}, {"num_heads": 4, "dropout": 0.2}])
+def test_layer(check_layer, config):
+    check_layer(SelfAttention, config, (7, 24), (7, 24), weights=4)
+
+
+@pytest.mark.parametrize(("dim", "num_heads"), [(24, 3), (192, 12), (48, 1)])
+def test_equals_keras_multi_head_attention(dim, num_heads):
+    x = tokens(dim=dim)
+    ours = SelfAttention(num_heads)
+    ours.build(x.shape)
+    ours.qkv.bias.assign(np.random.default_rng(1).normal(size=3 * dim))
+    theirs = with_the_same_weights(ours, dim, num_heads)
+    expected, expected_scores = theirs(x, x, return_attention_scores=True)
+    assert np.abs(ops.convert_to_numpy(ours(x) - expected)).max() <= 1e-5
+    assert np.abs(ops.convert_to_numpy(ours.scores(x) - expected_scores)).max() <= 1e-5
+
+
+def test_by_hand():
+    """One head, two tokens, identity projections: softmax(x x^T / sqrt(2)) x."""
+    x = np.array([[[1.0, 0.0], [0.0, 2.0]]], "float32")
+    layer = SelfAttention(1)
+    layer.build(x.shape)
+    eye = np.eye(2, dtype="float32")
+    layer.qkv.set_weights([np.concatenate([eye, eye, eye], axis=1), np.zeros(6)])
+    layer.projection.set_weights([eye, np.zeros(2)])
+    a, b = np.exp(1 / np.sqrt(2)), np.exp(4 / np.sqrt(2))
+    weights = np.array([[a / (a + 1), 1 / (a + 1)], [1 / (b + 1), b / (b + 1)]])
+    np.testing.assert_allclose(layer.scores(x)[0, 0], weights, rtol=1e-5)
+    np.testing.assert_allclose(layer(x)[0], weights @ x[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_scores_are_float32_rows_that_sum_to_one(policy):
+    layer = SelfAttention(3, dtype=policy)
+    scores = layer.scores(tokens())
+    assert keras.backend.standardize_dtype(scores.dtype) == "float32"
+    scores = ops.convert_to_numpy(scores)
+    assert scores.shape == (2, 3, 7, 7)
+    np.testing.assert_allclose(scores.sum(-1), 1.0, atol=1e-5)
+    assert np.ptp(scores.sum(-2)) > 1e-3  # rows are queries: columns do not sum to 1
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_the_output_is_the_same_with_and_without_scores(policy):
+    layer = SelfAttention(3, dtype=policy)
+    x = tokens()
+    plain, (shown, _) = layer(x), layer(x, return_attention_scores=True)
+    tolerance = 1e-5 if policy == "float32" else 2e-2
+    difference = ops.cast(plain, "float32") - ops.cast(shown, "float32")
+    assert np.abs(ops.convert_to_numpy(difference)).max() <= tolerance
+
+
+def test_permuting_tokens_permutes_outputs():
+    layer, x = SelfAttention(3), tokens()
+    order = np.random.default_rng(2).permutation(7)
+    np.testing.assert_allclose(layer(x[:, order]), ops.take(layer(x), order, axis=1), atol=1e-5)
+
+
+def test_scores_in_a_functional_model_with_unknown_length():
+    inputs = keras.Input((None, 24))
+    layer = SelfAttention(3)
+    y, scores = layer(inputs, return_attention_scores=True)
+    assert y.shape == (None, None, 24)
+    assert scores.shape == (None, 3, None, None)
+    model = keras.Model(inputs, [y, scores])
+    for T in (4, 7):
+        x = tokens(T=T)
+        np.testing.assert_allclose(model(x)[1], layer.scores(x), atol=1e-6)
+
+
+def test_dropout_acts_on_weights_in_training_only():
+    layer, x = SelfAttention(3, dropout=0.5), tokens()
+    np.testing.assert_array_equal(layer(x), layer(x, training=False))
+    assert not np.allclose(layer(x, training=True), layer(x, training=True))
+
+
+def test_heads_must_divide_dim():
+    with pytest.raises(ValueError, match=r"num_heads=5 does not divide dim=24.*\[3, 4, 6\]"):
+        SelfAttention(5)(tokens())
+    with pytest.raises(ValueError, match=r"positive integer, got 0"):
+        SelfAttention(0)

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from vit_keras_lib import TransformerBlock
+
+
+def tokens(B=2, T=7, dim=24):
+    return np.random.default_rng(0).normal(size=(B, T, dim)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("extra", "weights"),
+    [({}, 12), ({"dropout": 0.1, "attention_dropout": 0.1, "drop_path": 0.2}, 12),
+     ({"layer_scale": 0.1}, 14)],
+)  # fmt: skip
+def test_layer(check_layer, extra, weights):
+    config = {"num_heads": 3, "mlp_dim": 40, **extra}
+    check_layer(TransformerBlock, config, (7, 24), (7, 24), weights)
+
+
+def test_is_pre_norm_with_residuals_and_a_linear_last_dense():
+    block, x = TransformerBlock(3, 40), tokens()
+    block.build(x.shape)
+    x = ops.convert_to_tensor(x)
+    middle = x + block.attention(block.norm1(x))
+    kernel1, bias1, kernel2, bias2 = (
+        ops.convert_to_tensor(w) for w in (*block.mlp_hidden.weights, *block.mlp_output.weights)
+    )
+    hidden = ops.gelu(ops.matmul(block.norm2(middle), kernel1) + bias1, approximate=False)
+    expected = middle + ops.matmul(hidden, kernel2) + bias2
+    np.testing.assert_allclose(block(x), expected, atol=1e-5)
+
+
+def test_with_both_branches_at_zero_the_block_is_the_identity():
+    block, x = TransformerBlock(3, 40, layer_scale=0.0), tokens()
+    np.testing.assert_array_equal(block(x), x)
+
+
+def test_scores_and_output_are_those_of_the_plain_run():
+    block, x = TransformerBlock(3, 40), tokens()
+    y, scores = block(x, return_attention_scores=True)
+    np.testing.assert_allclose(y, block(x), atol=1e-5)
+    np.testing.assert_array_equal(scores, block.attention_scores(x))
+    assert scores.shape == (2, 3, 7, 7)
+
+
+def test_drop_path_skips_whole_images_in_training():
+    block, x = TransformerBlock(3, 40, drop_path=0.5), tokens(B=64)
+    y = ops.convert_to_numpy(block(x, training=True))
+    untouched = (y == x).all(axis=(1, 2))  # both branches skipped: about a quarter
+    assert 4 <= untouched.sum() <= 32
+    assert (untouched == (y == x).any(axis=(1, 2))).all()  # never a part of an image
+    assert not (ops.convert_to_numpy(block(x)) == x).all(axis=(1, 2)).any()
+
+
+def test_heads_must_divide_dim():
+    with pytest.raises(ValueError, match=r"num_heads=7 does not divide dim=24"):
+        TransformerBlock(7, 40)(tokens())

@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+
+from vit_keras_lib import Recipe
+
+
+def test_schedule_warms_up_linearly_then_falls_as_a_cosine_to_zero():
+    schedule = Recipe(epochs=10, warmup_epochs=2, learning_rate=0.01).schedule(steps_per_epoch=5)
+    values = np.array([float(schedule(step)) for step in range(51)])
+    np.testing.assert_allclose(values[:11], 0.01 * np.arange(11) / 10, atol=1e-8)
+    expected = [0.005 * (1 + math.cos(math.pi * step / 40)) for step in range(41)]
+    np.testing.assert_allclose(values[10:], expected, atol=1e-7)
+
+
+def test_schedule_without_warm_up_starts_at_the_peak():
+    schedule = Recipe(epochs=2, warmup_epochs=0, learning_rate=0.01).schedule(5)
+    assert float(schedule(0)) == pytest.approx(0.01)
+
+
+def test_the_schedule_reaches_the_optimizer(tiny_vit):
+    """Read back from the optimizer: at step 0, at the end of warm-up, at the end."""
+    recipe = Recipe(epochs=4, warmup_epochs=1, learning_rate=0.01)
+    model = tiny_vit()
+    optimizer = recipe.optimizer(model, steps_per_epoch=3)
+    optimizer.build(model.trainable_variables)
+    schedule = recipe.schedule(3)
+    zeros = [np.zeros(v.shape, "float32") for v in model.trainable_variables]
+    read = []
+    for _ in range(13):
+        read.append(float(optimizer.learning_rate))
+        optimizer.apply(zeros, model.trainable_variables)
+    np.testing.assert_allclose(read, [float(schedule(step)) for step in range(13)], atol=1e-8)
+    assert (read[0], read[3]) == (0.0, pytest.approx(0.01))
+    assert read[12] == pytest.approx(0.0, abs=1e-8)
+
+
+def test_weight_decay_reaches_kernels_only(tiny_vit):
+    model = tiny_vit(layer_scale=0.1, register_tokens=1)
+    recipe = Recipe(epochs=1, warmup_epochs=0, learning_rate=0.1, weight_decay=0.5)
+    optimizer = recipe.optimizer(model, steps_per_epoch=100)
+    for variable in model.trainable_variables:  # zeros would not show a decay
+        variable.assign(np.ones(variable.shape))
+    zeros = [np.zeros(v.shape, "float32") for v in model.trainable_variables]
+    optimizer.apply(zeros, model.trainable_variables)
+    decayed = {v.path.split("/")[-1] for v in model.trainable_variables if float(np.max(v)) < 1}
+    kept = {v.path.split("/")[-1] for v in model.trainable_variables if float(np.min(v)) == 1}
+    assert decayed == {"kernel"}
+    assert kept == {"bias", "gamma", "beta", "position_table", "class_token", "class_position",
+                    "register_tokens", "scale1", "scale2"}  # fmt: skip
+    kernel = model.get_layer("head").kernel
+    np.testing.assert_allclose(np.array(kernel), 1 - 0.1 * 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("warmup_epochs", 61.0),
+     ("weight_decay", -1.0), ("clip_norm", 0.0), ("label_smoothing", 1.0), ("augment", "wild"),
+     ("jit_compile", "yes")],
+)  # fmt: skip
+def test_values_out_of_range_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=rf"Recipe.{name} must be .*got {value!r}"):
+        Recipe(**{name: value})

@@ -1,0 +1,19 @@
+"""The layers of a Vision Transformer, in the order in which a picture meets them."""
+
+from vit_keras_lib.layers.attention import SelfAttention
+from vit_keras_lib.layers.patch_encoder import PatchEncoder
+from vit_keras_lib.layers.patches import Patches, patch_grid, patchify, unpatchify
+from vit_keras_lib.layers.positions import resize_position_table, sincos2d_table
+from vit_keras_lib.layers.transformer_block import TransformerBlock
+
+__all__ = [
+    "PatchEncoder",
+    "Patches",
+    "SelfAttention",
+    "TransformerBlock",
+    "patch_grid",
+    "patchify",
+    "resize_position_table",
+    "sincos2d_table",
+    "unpatchify",
+]

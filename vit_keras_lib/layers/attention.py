@@ -1,0 +1,108 @@
+"""Multi-head self-attention, with the scores at hand."""
+
+import keras
+from keras import ops
+
+# On TensorFlow Keras has no fused attention, and its einsum trains a third slower than matmul.
+HAS_FUSED_ATTENTION = keras.backend.backend() != "tensorflow"
+
+
+@keras.saving.register_keras_serializable(package="vit_keras_lib")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention: (B, T, dim) -> (B, T, dim).
+
+    `softmax(q k^T / sqrt(d)) v` of Vaswani et al. 2017 (arXiv 1706.03762, equation 1), k heads of
+    d = dim / k channels each; equations 5 to 8 in appendix A of arXiv 2010.11929. One Dense makes
+    q, k and v of all heads. Without scores asked for, the backend's own attention is used, fused
+    where it has one; both paths share the weights.
+
+    Args:
+        num_heads: number of heads; must divide dim.
+        dropout: rate in [0, 1) at which attention weights are dropped in training.
+
+    Raises:
+        ValueError: when built on tokens whose channels the heads do not divide.
+    """
+
+    def __init__(self, num_heads, dropout=0.0, **kwargs):
+        """Stores the arguments."""
+        super().__init__(**kwargs)
+        if not isinstance(num_heads, int) or num_heads < 1:
+            raise ValueError(f"`num_heads` must be a positive integer, got {num_heads!r}.")
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="drop")
+
+    def build(self, input_shape):
+        """Creates the projections for tokens of shape (B, T, dim)."""
+        dim = input_shape[-1]
+        if dim % self.num_heads:
+            divisors = [k for k in range(1, dim + 1) if dim % k == 0]
+            nearest = sorted(divisors, key=lambda k: abs(k - self.num_heads))[:3]
+            raise ValueError(
+                f"num_heads={self.num_heads} does not divide dim={dim}: each head takes dim / "
+                f"num_heads channels. Use a number that does, for example {sorted(nearest)}."
+            )
+        self.head_dim = dim // self.num_heads
+        # lecun_normal looks at the fan-in only, so fusing q, k and v does not change their scale.
+        self.qkv = keras.layers.Dense(
+            3 * dim, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name="qkv"
+        )
+        self.qkv.build(input_shape)
+        self.projection = keras.layers.Dense(
+            dim, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name="projection"
+        )
+        self.projection.build(input_shape)
+        self.drop.build((input_shape[0], self.num_heads, input_shape[1], input_shape[1]))
+
+    def call(self, x, training=None, return_attention_scores=False):
+        """Attends.
+
+        Args:
+            x: tokens (B, T, dim).
+            training: whether weights are dropped.
+            return_attention_scores: whether to return the weights too.
+
+        Returns:
+            (B, T, dim); with scores, a pair of that and float32 (B, heads, T, T), rows are
+            queries and sum to 1 (before dropout).
+        """
+        T, k, d = ops.shape(x)[1], self.num_heads, self.head_dim
+        qkv = ops.reshape(self.qkv(x), (-1, T, 3, k, d))  # (B, T, dim) -> (B, T, 3, k, d)
+        needs_weights = return_attention_scores or (training and self.dropout > 0)
+        if needs_weights or not HAS_FUSED_ATTENTION:
+            # One unstack: the gradient of three slices would write three padded copies.
+            query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), 3)  # (B, k, T, d)
+            logits = ops.matmul(query * d**-0.5, ops.transpose(key, (0, 1, 3, 2)))  # (B, k, T, T)
+            # In half precision the rows would sum to 1 only within 3e-3.
+            weights = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+            dropped = self.drop(ops.cast(weights, value.dtype), training=training)
+            heads = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))  # (B, T, k, d)
+        else:
+            heads = ops.dot_product_attention(*ops.unstack(qkv, 3, axis=2))  # (B, T, k, d)
+        y = self.projection(ops.reshape(heads, ops.shape(x)))  # (B, T, k, d) -> (B, T, dim)
+        return (y, weights) if return_attention_scores else y
+
+    def scores(self, x):
+        """Returns the attention weights of tokens (B, T, dim): float32 (B, heads, T, T)."""
+        return self(x, return_attention_scores=True)[1]
+
+    def compute_output_shape(self, input_shape):
+        """Maps (B, T, dim) to itself."""
+        return input_shape
+
+    def compute_output_spec(self, x, training=None, return_attention_scores=False):
+        """Describes what `call` returns, scores included when they are asked for."""
+        tokens = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return tokens
+        B, T, _ = x.shape
+        return tokens, keras.KerasTensor((B, self.num_heads, T, T), dtype="float32")
+
+    def get_config(self):
+        """Returns the `__init__` arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+        }

@@ -1,0 +1,131 @@
+"""The encoder block: look around, then think, each added to what was there."""
+
+import keras
+
+from vit_keras_lib.layers.attention import SelfAttention
+
+
+@keras.saving.register_keras_serializable(package="vit_keras_lib")
+class TransformerBlock(keras.layers.Layer):
+    """A pre-norm encoder block: (B, T, dim) -> (B, T, dim).
+
+    `x = x + attention(norm(x))`, then `x = x + mlp(norm(x))`: equations 2 and 3 of
+    arXiv 2010.11929. The MLP is Dense, GELU, Dense; its last Dense is linear.
+
+    Args:
+        num_heads: number of attention heads; must divide dim.
+        mlp_dim: width of the MLP's hidden layer.
+        dropout: rate in [0, 1) after each Dense of the MLP and after attention.
+        attention_dropout: rate in [0, 1) on the attention weights.
+        drop_path: rate in [0, 1) at which a whole branch is skipped for an image
+            (stochastic depth, arXiv 1603.09382).
+        layer_scale: initial value of a learned factor per channel on each branch
+            (LayerScale, arXiv 2103.17239), or None for none.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        mlp_dim,
+        dropout=0.0,
+        attention_dropout=0.0,
+        drop_path=0.0,
+        layer_scale=None,
+        **kwargs,
+    ):
+        """Stores the arguments and creates the sublayers that need no shape."""
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.dropout = dropout
+        self.attention_dropout = attention_dropout
+        self.drop_path = drop_path
+        self.layer_scale = layer_scale
+
+        policy = self.dtype_policy
+        norm, dense = keras.layers.LayerNormalization, keras.layers.Dense
+        self.norm1 = norm(epsilon=1e-6, dtype=policy, name="norm1")
+        self.attention = SelfAttention(num_heads, attention_dropout, dtype=policy, name="attention")
+        self.norm2 = norm(epsilon=1e-6, dtype=policy, name="norm2")
+        self.mlp_hidden = dense(
+            mlp_dim,
+            activation="gelu",
+            kernel_initializer="lecun_normal",
+            dtype=policy,
+            name="mlp_hidden",
+        )
+        self.drop = keras.layers.Dropout(dropout, dtype=policy, name="drop")
+        # One draw for each image and branch: noise of shape (B, 1, 1).
+        self.skip = keras.layers.Dropout(
+            drop_path, noise_shape=(None, 1, 1), dtype=policy, name="skip"
+        )
+
+    def build(self, input_shape):
+        """Creates the weights for tokens of shape (B, T, dim)."""
+        dim = input_shape[-1]
+        hidden_shape = (*input_shape[:-1], self.mlp_dim)
+        self.mlp_output = keras.layers.Dense(
+            dim, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name="mlp_output"
+        )
+        for layer in (self.norm1, self.attention, self.norm2, self.mlp_hidden, self.skip):
+            layer.build(input_shape)
+        for layer in (self.drop, self.mlp_output):
+            layer.build(hidden_shape)
+        if self.layer_scale is not None:
+            start = keras.initializers.Constant(self.layer_scale)
+            self.scale1 = self.add_weight(name="scale1", shape=(dim,), initializer=start)
+            self.scale2 = self.add_weight(name="scale2", shape=(dim,), initializer=start)
+
+    def _mlp(self, x, training):
+        x = self.drop(self.mlp_hidden(x), training=training)  # (B, T, dim) -> (B, T, mlp_dim)
+        return self.drop(self.mlp_output(x), training=training)  # -> (B, T, dim)
+
+    def call(self, x, training=None, return_attention_scores=False):
+        """Runs the block.
+
+        Args:
+            x: tokens (B, T, dim).
+            training: whether dropout and stochastic depth are on.
+            return_attention_scores: whether to return the attention weights too.
+
+        Returns:
+            (B, T, dim); with scores, a pair of that and float32 (B, heads, T, T).
+        """
+        attended = self.attention(
+            self.norm1(x), training=training, return_attention_scores=return_attention_scores
+        )
+        branch, scores = attended if return_attention_scores else (attended, None)
+        branch = self.drop(branch, training=training)
+        if self.layer_scale is not None:
+            branch = branch * self.scale1
+        x = x + self.skip(branch, training=training)
+
+        branch = self._mlp(self.norm2(x), training)
+        if self.layer_scale is not None:
+            branch = branch * self.scale2
+        x = x + self.skip(branch, training=training)
+        return (x, scores) if return_attention_scores else x
+
+    def attention_scores(self, x):
+        """Returns the attention weights for tokens (B, T, dim): float32 (B, heads, T, T)."""
+        return self.attention.scores(self.norm1(x))
+
+    def compute_output_shape(self, input_shape):
+        """Maps (B, T, dim) to itself."""
+        return input_shape
+
+    def compute_output_spec(self, x, training=None, return_attention_scores=False):
+        """Describes what `call` returns, scores included when they are asked for."""
+        return self.attention.compute_output_spec(x, training, return_attention_scores)
+
+    def get_config(self):
+        """Returns the `__init__` arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+            "dropout": self.dropout,
+            "attention_dropout": self.attention_dropout,
+            "drop_path": self.drop_path,
+            "layer_scale": self.layer_scale,
+        }

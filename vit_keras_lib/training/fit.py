@@ -1,0 +1,201 @@
+"""One function that trains."""
+
+import dataclasses
+import math
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from vit_keras_lib.training.results import provenance, read_json, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What a training run leaves behind.
+
+    Attributes:
+        epochs: for each measure ("loss", "accuracy", "val_loss", "val_accuracy",
+            "learning_rate" at the end of the epoch, "seconds") one value an epoch. Training
+            measures are taken on augmented photos, with smoothed labels.
+        best_epoch: index (from 0) of the epoch whose weights the model now has.
+        recipe: the `Recipe`, as a dict.
+        data: source, protocol, fingerprint and sizes of the photos.
+        parameters: number of the model's weights.
+        run: seed, device, backend, versions and date.
+    """
+
+    epochs: dict
+    best_epoch: int
+    recipe: dict
+    data: dict
+    parameters: int
+    run: dict
+
+    @property
+    def seconds(self):
+        """Wall time of all epochs."""
+        return sum(self.epochs["seconds"])
+
+    @property
+    def best(self):
+        """The measures of the best epoch."""
+        return {name: values[self.best_epoch] for name, values in self.epochs.items()}
+
+
+class _Logbook(keras.callbacks.Callback):
+    """Logs every epoch and keeps the best weights, in memory and, given a directory, on disk.
+
+    Best is the highest validation accuracy; of equals, the lowest validation loss.
+    """
+
+    def __init__(self, directory, about):
+        super().__init__()
+        self.directory, self.about = directory, about
+        self.epochs, self.best_epoch, self.best_weights = {}, None, None
+        if directory and (directory / "history.json").exists():
+            stored = read_json(directory / "history.json")
+            wanted = {**about, "run": stored["run"]}
+            if {key: stored[key] for key in about} != wanted:
+                raise ValueError(
+                    f"{directory.name!r} holds a run of another recipe, model or data: stored "
+                    f"{stored['recipe']}, {stored['data']}; wanted {about['recipe']}, "
+                    f"{about['data']}. Choose another directory, or empty it."
+                )
+            self.epochs, self.best_epoch = stored["epochs"], stored["best_epoch"]
+
+    @property
+    def done(self):
+        return len(self.epochs.get("loss", []))
+
+    def _score(self, epoch):
+        return self.epochs["val_accuracy"][epoch], -self.epochs["val_loss"][epoch]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # A run killed between the log and the backup does this epoch again.
+        self.epochs = {name: values[:epoch] for name, values in self.epochs.items()}
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        measures = {
+            **{name: float(value) for name, value in logs.items()},
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "seconds": time.perf_counter() - self.started,
+        }
+        for name, value in measures.items():
+            self.epochs.setdefault(name, []).append(value)
+        known = self.best_epoch is not None and self.best_epoch < epoch
+        if not known or self._score(epoch) > self._score(self.best_epoch):
+            self.best_epoch = epoch
+            self.best_weights = self.model.get_weights()
+            if self.directory:
+                partial = self.directory / "best.partial.weights.h5"
+                self.model.save_weights(partial)
+                os.replace(partial, self.directory / "best.weights.h5")
+        if self.directory:
+            write_json(self.directory / "history.json", dataclasses.asdict(self.history()))
+
+    def history(self):
+        return History(self.epochs, self.best_epoch, **self.about)
+
+    def restore_best(self, model):
+        if self.best_weights is not None:
+            model.set_weights(self.best_weights)
+        elif self.best_epoch is not None:  # the best epoch was before this process
+            model.load_weights(self.directory / "best.weights.h5")
+
+
+def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
+    """Trains a classifier and leaves it with the weights of its best epoch on validation.
+
+    For weights drawn by the same seed, call `keras.utils.set_random_seed(recipe.seed)` before
+    the model is made.
+
+    Args:
+        model: a Keras classifier of (B, H, W, C) raw pixels that returns logits
+            (B, num_classes), such as `ViT`. Compiled here.
+        flowers: what `load_flowers` returns.
+        recipe: a `Recipe`.
+        directory: where to keep the state of the run (log, best weights, backup after each
+            epoch). The same call again goes on after the last finished epoch, or, if all are
+            done, returns the stored result. The order of photos after a resume differs from
+            that of a run never interrupted. None keeps nothing on disk.
+        callbacks: further Keras callbacks.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        `History`.
+
+    Raises:
+        ValueError: if the model has another number of classes or another image size than the
+            photos, or the directory holds another run.
+        FloatingPointError: if the loss is no longer a number; the model then has the best
+            weights so far.
+        KeyboardInterrupt: on Ctrl-C; the model then has the best weights so far.
+    """
+    expected = (*flowers.image_size, 3)
+    if tuple(model.input_shape[1:]) != expected or model.output_shape[1] != flowers.num_classes:
+        raise ValueError(
+            f"{model.name} maps images {tuple(model.input_shape[1:])} to {model.output_shape[1]} "
+            f"classes, but {flowers.source!r} has images {expected} of {flowers.num_classes} "
+            "classes. Make the model with image_size=flowers.image_size and "
+            "num_classes=flowers.num_classes."
+        )
+    keras.utils.set_random_seed(recipe.seed)
+    about = {
+        "recipe": dataclasses.asdict(recipe),
+        "data": {
+            "source": flowers.source,
+            "protocol": flowers.protocol,
+            "fingerprint": flowers.fingerprint,
+            "sizes": dict(flowers.sizes),
+            "image_size": list(flowers.image_size),
+        },
+        "parameters": model.count_params(),
+        "run": provenance(recipe.seed),
+    }
+    directory = None if directory is None else Path(directory)
+    logbook = _Logbook(directory, about)
+    finished = logbook.done == recipe.epochs
+    if finished:
+        logbook.restore_best(model)
+    steps = math.ceil(flowers.sizes["train"] / recipe.batch_size)
+    model.compile(
+        optimizer=recipe.optimizer(model, steps),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
+        metrics=["accuracy"],
+        jit_compile=recipe.jit_compile,
+    )
+    if finished:
+        return logbook.history()
+    extra = [logbook, keras.callbacks.TerminateOnNaN()]
+    if directory:
+        extra.append(keras.callbacks.BackupAndRestore(directory / "backup", double_checkpoint=True))
+    try:
+        fitted = model.fit(
+            flowers.batches(
+                "train",
+                recipe.batch_size,
+                shuffle=True,
+                augment=recipe.augment,
+                seed=recipe.seed,
+            ),
+            validation_data=flowers.batches("validation", recipe.batch_size),
+            epochs=recipe.epochs,
+            callbacks=[*extra, *callbacks],
+            shuffle=False,  # the batches are shuffled already
+            verbose=verbose,
+        )
+    finally:
+        logbook.restore_best(model)
+    if not np.isfinite(fitted.history["loss"][-1]):
+        raise FloatingPointError(
+            f"The loss was no longer a number in epoch {logbook.done} of {recipe.epochs}. Try a "
+            f"lower learning rate than {recipe.learning_rate} or a longer warm-up than "
+            f"{recipe.warmup_epochs} epochs."
+        )
+    return logbook.history()
