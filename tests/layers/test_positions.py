@@ -42,7 +42,7 @@ def test_resize_keeps_rows_rows_and_columns_columns(new_grid):
     assert (np.diff(resized[..., 1], axis=1) > 0).all()
 
 
-def test_resize_equals_torch():
+def test_resize_parity_with_torch():
     torch = pytest.importorskip("torch", reason="PyTorch (extra: peers) is not installed")
     table = np.random.default_rng(0).normal(size=(4 * 6, 5)).astype("float32")
     for new_grid in [(8, 12), (3, 4), (7, 5)]:

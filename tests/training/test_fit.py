@@ -100,11 +100,12 @@ class StopAfter(keras.callbacks.Callback):
 
 
 def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, tmp_path):
+    run = tmp_path / "new" / "run"
     model = fresh(tiny_vit)
     with pytest.raises(KeyboardInterrupt):
-        train(model, flowers, RECIPE, tmp_path, [StopAfter(3)], verbose=0)
+        train(model, flowers, RECIPE, run, [StopAfter(3)], verbose=0)
     model = tiny_vit()
-    history = train(model, flowers, RECIPE, tmp_path, verbose=0)
+    history = train(model, flowers, RECIPE, run, verbose=0)
     assert {len(values) for values in history.epochs.values()} == {8}
     assert int(model.optimizer.iterations) == 40
     schedule = RECIPE.schedule(5)
@@ -112,12 +113,12 @@ def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, tmp_path):
     np.testing.assert_allclose(history.epochs["learning_rate"], expected, atol=1e-8)
 
     done = tiny_vit()
-    stored = train(done, flowers, RECIPE, tmp_path, [StopAfter(0)], verbose=0)  # trains nothing
+    stored = train(done, flowers, RECIPE, run, [StopAfter(0)], verbose=0)  # trains nothing
     assert stored.epochs == history.epochs
     for a, b in zip(done.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match=r"another recipe, model or data"):
-        train(done, flowers, dataclasses.replace(RECIPE, learning_rate=1.0), tmp_path, verbose=0)
+        train(done, flowers, dataclasses.replace(RECIPE, learning_rate=1.0), run, verbose=0)
 
 
 def test_ctrl_c_leaves_the_best_weights_so_far(flowers, tiny_vit, trained):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 from keras import ops
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vit_keras_lib.layers import TransformerBlock
 from vit_keras_lib.models.vit import check_images

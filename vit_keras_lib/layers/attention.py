@@ -70,7 +70,9 @@ class SelfAttention(keras.layers.Layer):
         T, k, d = ops.shape(x)[1], self.num_heads, self.head_dim
         qkv = ops.reshape(self.qkv(x), (-1, T, 3, k, d))  # (B, T, dim) -> (B, T, 3, k, d)
         needs_weights = return_attention_scores or (training and self.dropout > 0)
-        if needs_weights or not HAS_FUSED_ATTENTION:
+        # JAX has no float16 attention on a CPU.
+        fused = HAS_FUSED_ATTENTION and self.compute_dtype != "float16"
+        if needs_weights or not fused:
             # One unstack: the gradient of three slices would write three padded copies.
             query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), 3)  # (B, k, T, d)
             logits = ops.matmul(query * d**-0.5, ops.transpose(key, (0, 1, 3, 2)))  # (B, k, T, T)

@@ -1,6 +1,7 @@
 """The Vision Transformer."""
 
 import keras
+from keras import ops
 
 from vit_keras_lib.layers import (
     PatchEncoder,
@@ -197,7 +198,8 @@ class ViT(keras.Model):
         model = type(self).from_config({**self.get_config(), "image_size": image_size})
         for old, new in zip(self.weights, model.weights, strict=True):
             is_table = old.path.endswith("encoder/position_table")
-            new.assign(resize_position_table(old, self.grid, model.grid) if is_table else old)
+            value = resize_position_table(old, self.grid, model.grid) if is_table else old
+            new.assign(ops.convert_to_numpy(value))  # a copy: two models must not share a buffer
         return model
 
     def get_config(self):
@@ -256,7 +258,7 @@ class TokenPooling(keras.layers.Layer):
         """Maps tokens (B, T, dim) to one vector each (B, dim)."""
         if self.pool == "cls":
             return x[:, 0]  # (B, T, dim) -> (B, dim)
-        return keras.ops.mean(x[:, self.num_prefix_tokens :], axis=1)  # -> (B, dim)
+        return ops.mean(x[:, self.num_prefix_tokens :], axis=1)  # -> (B, dim)
 
     def compute_output_shape(self, input_shape):
         """Maps (B, T, dim) to (B, dim)."""

@@ -2,6 +2,6 @@
 
 from vit_keras_lib.training.fit import History, train
 from vit_keras_lib.training.recipe import Recipe
-from vit_keras_lib.training.results import provenance, read_json, write_json
+from vit_keras_lib.training.results import device_name, provenance, read_json, write_json
 
-__all__ = ["History", "Recipe", "provenance", "read_json", "train", "write_json"]
+__all__ = ["History", "Recipe", "device_name", "provenance", "read_json", "train", "write_json"]

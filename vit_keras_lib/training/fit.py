@@ -156,7 +156,9 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         "parameters": model.count_params(),
         "run": provenance(recipe.seed),
     }
-    directory = None if directory is None else Path(directory)
+    if directory is not None:
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
     logbook = _Logbook(directory, about)
     finished = logbook.done == recipe.epochs
     if finished:

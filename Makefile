@@ -1,0 +1,64 @@
+# One command for each thing one does here. `make` alone lists them.
+
+PYTHON ?= python3
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+READY := .venv/.ready
+
+# Committed pages show the quick tier on the embedded flowers, whatever the caller's shell says.
+AS_COMMITTED := env -u FLOWERS VIT_TIER=quick
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
+         --nbval-sanitize-with=notebooks/sanitize.cfg
+
+# Progress shows at once, also where the output is a pipe.
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help tutorial lab test test-all notebooks data bench clean
+
+help:  ## list what there is to make
+	@sed -nE 's/^([a-z][a-z-]*):[^#]*## *(.*)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s %s\n", $$1, $$2}'
+
+tutorial: $(READY)  ## run every notebook in order; pages to read land in build/tutorial/
+	@$(BIN)/python notebooks/build.py
+
+lab: $(READY)  ## open JupyterLab on notebooks/
+	@if [ -d "$$FLOWERS" ]; then FLOWERS=$$(cd "$$FLOWERS" && pwd); fi; \
+	$(BIN)/jupyter lab notebooks
+
+test: $(READY)-dev  ## lint, unit tests, and every notebook against its stored outputs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pytest tests
+	$(if $(wildcard notebooks/*.ipynb),$(AS_COMMITTED) $(BIN)/pytest $(NBVAL) notebooks)
+
+test-all: $(READY)-dev $(READY)-peers  ## only what `make test` leaves out: the JAX backend, parity with peers
+	KERAS_BACKEND=jax $(BIN)/pytest tests/layers tests/models tests/interpret
+	$(BIN)/pytest tests -k "parity or on_jax"
+
+notebooks: $(READY)  ## run every notebook again, in place: refreshes the stored outputs
+	@$(AS_COMMITTED) $(BIN)/python notebooks/build.py --in-place
+
+data: $(READY)-draw  ## draw the embedded flowers anew
+	$(BIN)/python data/procedural_flowers/build.py
+
+bench: $(READY)-peers  ## speed and memory, as ratios within one run
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean:  ## remove build/ and the caches; .venv stays
+	rm -rf build .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is written last: an installation that was interrupted is taken up again.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit( \
+	    "Python 3.10 to 3.13 is needed, $(PYTHON) is %d.%d. Try: make PYTHON=python3.12 ..." % v)'
+	@echo "Installing what the notebooks need into .venv: once, some minutes, 3 GB on disk ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(READY)-%: $(READY)
+	@echo "Installing the extra '$*' into .venv ..."
+	@$(PIP) -e '.[$*]'
+	@touch $@
