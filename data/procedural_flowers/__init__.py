@@ -1,0 +1,1 @@
+"""The embedded data set: flowers drawn from seeded scenes."""
