@@ -1,0 +1,5 @@
+"""Data: one door for the embedded set, the real sets and a folder; splits; augmentation."""
+
+from vit_keras_lib.datasets.flowers import Flowers, load_flowers, load_scenes
+
+__all__ = ["Flowers", "load_flowers", "load_scenes"]
