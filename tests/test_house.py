@@ -182,6 +182,7 @@ MAY_KNOW = {
     "datasets": set(),
     "training": {"models", "datasets"},
     "plots": set(),
+    "exercises": set(),
 }
 ANY_BACKEND = {"layers", "models", "interpret", "pretrained"}
 ONE_BACKEND = {"tensorflow", "tensorflow_datasets", "jax", "torch"}

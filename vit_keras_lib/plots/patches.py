@@ -150,6 +150,8 @@ def show_costs(table, title=None):
         )
         for axis, values in ((left, milliseconds), (right, 100 * share)):
             for x, y, p in zip(tokens, values, patch, strict=True):
-                axis.annotate(f"P = {p}", (x, y), textcoords="offset points", xytext=(-2, 7), ha="right")
+                axis.annotate(
+                    f"P = {p}", (x, y), textcoords="offset points", xytext=(-2, 7), ha="right"
+                )
         figure.suptitle(title, ha="left", x=0.01)
     return figure
