@@ -15,19 +15,22 @@ def main():
     flowers = load_flowers("procedural_flowers", image_size=96)
     image, label = next(flowers.test.skip(PHOTO).as_numpy_iterator())  # (96, 96, 3)
     maps = attention_maps(model, image[None])
-    heat = class_attention(maps, model.grid).mean(axis=2)[0] * maps.shape[-1]  # (6, 12, 12)
+    heat = class_attention(maps, model.grid).mean(axis=2)[0] * maps.shape[-1]  # (6, 6, 6)
 
     with plots.style():
         figure, axes = plots.panels(1, 2 + model.depth, 1.8)
     P = model.patch_size[0]
     axes[0, 0].imshow(image)
     axes[0, 0].set_title(f"a photo: {flowers.class_names[label]}", fontsize=11)
-    cut = np.full((96 + 11 * 3, 96 + 11 * 3, 3), 255, "uint8")  # patches, 3 pixels apart
-    for r, c in np.ndindex(*model.grid):
-        y, x = r * (P + 3), c * (P + 3)
+    gap = 4  # pixels
+    rows, cols = model.grid
+    side = [n * P + (n - 1) * gap for n in (rows, cols)]
+    cut = np.full((*side, 3), 255, "uint8")
+    for r, c in np.ndindex(rows, cols):
+        y, x = r * (P + gap), c * (P + gap)
         cut[y : y + P, x : x + P] = image[r * P : (r + 1) * P, c * P : (c + 1) * P]
     axes[0, 1].imshow(cut)
-    axes[0, 1].set_title("144 patches", fontsize=11)
+    axes[0, 1].set_title(f"{rows * cols} patches", fontsize=11)
     for block in range(model.depth):
         axes[0, 2 + block].imshow(plots.overlay(image, heat[block] / np.percentile(heat, 99)))
         axes[0, 2 + block].set_title(f"block {block} looks here", fontsize=11)
