@@ -32,7 +32,7 @@ class Recipe:
 
     epochs: int = 60
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     warmup_epochs: float = 5.0
     weight_decay: float = 0.05
     clip_norm: float | None = 1.0
