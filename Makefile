@@ -55,6 +55,7 @@ $(READY): requirements.txt pyproject.toml
 	    "Python 3.10 to 3.13 is needed, $(PYTHON) is %d.%d. Try: make PYTHON=python3.12 ..." % v)'
 	@echo "Installing what the notebooks need into .venv: once, some minutes, 3 GB on disk ..."
 	@$(PYTHON) -m venv .venv
+	@$(PIP) --upgrade pip  # an old one can take for ever to choose versions
 	@$(PIP) -r requirements.txt
 	@touch $@
 

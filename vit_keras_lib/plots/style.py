@@ -58,7 +58,10 @@ def charts(columns, figsize):
 
 def panels(rows, columns, size=2.0):
     """Returns a figure and its axes (rows, columns) for pictures: `size` inches each, no ticks."""
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * size), squeeze=False)
+    # Photos are heavy as PNG: 80 dots an inch keep a page small, and the text its points.
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * size, rows * size), squeeze=False, dpi=80
+    )
     plt.close(figure)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
