@@ -5,7 +5,7 @@ import numpy as np
 from vit_keras_lib.plots.style import COLOURS, charts, panels, style
 
 
-def show_photos(images, titles=None, columns=6, title=None, size=1.4, row_labels=None):
+def show_photos(images, titles=None, columns=6, title=None, size=1.3, row_labels=None):
     """Shows photos in rows.
 
     Args:
