@@ -40,6 +40,8 @@ def show_history(epochs, chance, best_epoch, title=None):
         right.set(
             title="Learning rate, read from the optimizer", xlabel="epoch", ylabel="step size"
         )
+        for axis in (left, middle, right):
+            axis.xaxis.get_major_locator().set_params(integer=True)
         figure.suptitle(title, ha="left", x=0.01)
     return figure
 
