@@ -80,8 +80,11 @@ class NotebookError(Exception):
 def heading_and_question(notebook):
     """Return the heading of the first cell, and the first question that follows it ("" if none)."""
     heading, _, rest = notebook.cells[0].source.strip().partition("\n")
-    question = re.search(r"[^\n?]*\?", rest)
-    return heading.lstrip("# "), question.group().strip(" *_>") if question else ""
+    # The paragraph that asks, up to its last question mark; its lines are wrapped in the source.
+    asking = [" ".join(part.split()) for part in rest.split("\n\n") if "?" in part]
+    paragraph = asking[0].removeprefix("**The question.**") if asking else ""
+    question = paragraph[: paragraph.rfind("?") + 1].strip(" *_>")
+    return heading.lstrip("# "), question
 
 
 def failure(path, cell, number, error):
