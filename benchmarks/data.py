@@ -1,8 +1,9 @@
 """How fast pictures arrive, and what a very large folder costs.
 
     python benchmarks/data.py --folder path/of/photos [--count 100000] [--out results/data.json]
+    FLOWERS=path/of/photos make bench
 
-Without --folder, pictures of the size of small photos are made up. Nothing is written into the
+Without a folder, pictures of the size of small photos are made up. Nothing is written into the
 folder: a few hundred of its pictures are copied to a temporary place, and linked there.
 """
 
@@ -140,13 +141,20 @@ def measure_throughput(folder: str, seconds: float) -> dict:
 def main():
     """Measures, prints a table, and writes JSON when told to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, help="a folder of class folders of JPEG photos")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=os.environ.get("FLOWERS") or None,
+        help="a folder of class folders of JPEG photos; default: $FLOWERS",
+    )
     parser.add_argument("--count", type=int, default=100_000, help="files in the large folder")
     parser.add_argument("--copies", action="store_true", help="copy instead of hard links")
     parser.add_argument("--seconds", type=float, default=15, help="of each throughput figure")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     parser.add_argument("--scale-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.folder and not options.folder.is_dir():
+        parser.error(f"{options.folder} is not a folder.")
     if options.scale_of:
         print(json.dumps(measure_scale(options.scale_of)))
         return
@@ -175,7 +183,10 @@ def main():
                 else f"  {name:32} {value:>12,}"
             )
     if options.out:
-        options.out.write_text(json.dumps({**results, "cores": os.cpu_count()}, indent=2) + "\n")
+        from vit_keras_lib.training import provenance, write_json
+
+        source = photos.name if options.folder else "made up"
+        write_json(options.out, {"photos": source, **results, "run": provenance(seed=0)})
 
 
 if __name__ == "__main__":

@@ -92,6 +92,16 @@ class Flowers:
         ]
         return "\n".join(lines)
 
+    def about(self) -> dict:
+        """Says which photos these are, for a stored result."""
+        return {
+            "source": self.source,
+            "protocol": self.protocol,
+            "fingerprint": self.fingerprint,
+            "sizes": dict(self.sizes),
+            "image_size": list(self.image_size),
+        }
+
     def __repr__(self) -> str:
         """One line: source, classes, image size, pictures by split, number skipped."""
         sizes = ", ".join(f"{split}={size}" for split, size in self.sizes.items())

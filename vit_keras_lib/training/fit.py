@@ -146,13 +146,7 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
     keras.utils.set_random_seed(recipe.seed)
     about = {
         "recipe": dataclasses.asdict(recipe),
-        "data": {
-            "source": flowers.source,
-            "protocol": flowers.protocol,
-            "fingerprint": flowers.fingerprint,
-            "sizes": dict(flowers.sizes),
-            "image_size": list(flowers.image_size),
-        },
+        "data": flowers.about(),
         "parameters": model.count_params(),
         "run": provenance(recipe.seed),
     }

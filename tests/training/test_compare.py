@@ -1,0 +1,70 @@
+import dataclasses
+
+import pytest
+
+from vit_keras_lib import Recipe
+from vit_keras_lib.training import compare, read_json, write_json
+
+RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, warmup_epochs=0, augment="none")
+KEYS = {"variant", "seed", "validation", "test", "best_epoch", "epochs", "seconds", "parameters"}
+
+
+@pytest.fixture
+def run(tmp_path, flowers, tiny_vit):
+    """Returns a function that compares two variants, and lists the models it made."""
+    made = []
+
+    def maker(name, **changes):
+        def make():
+            made.append(name)
+            return tiny_vit(**changes)
+
+        return make
+
+    def run(seeds=(0, 1), recipe=RECIPE):
+        variants = {"one": maker("one", depth=1), "two": maker("two")}
+        path = tmp_path / "results" / "depth.json"
+        return compare(variants, flowers, recipe, seeds, tmp_path / "runs", path)
+
+    run.made, run.path = made, tmp_path / "results" / "depth.json"
+    return run
+
+
+def test_each_variant_is_trained_once_a_seed(run, flowers):
+    result = run()
+    assert [(r["variant"], r["seed"]) for r in result["rows"]] == [
+        ("one", 0), ("two", 0), ("one", 1), ("two", 1)
+    ]  # fmt: skip
+    assert all(set(row) == KEYS for row in result["rows"])
+    assert all(0 <= row["validation"] <= 1 and 0 <= row["test"] <= 1 for row in result["rows"])
+    one, two = (row["parameters"] for row in result["rows"][:2])
+    assert one < two
+    assert result["data"] == flowers.about()
+    assert result["run"]["seed"] == [0, 1]
+    assert "seed" not in result["recipe"]
+    assert read_json(run.path) == result
+
+
+def test_an_interrupted_comparison_does_what_is_missing(run):
+    whole = run()
+    write_json(run.path, {**whole, "rows": whole["rows"][:1]})
+    run.made.clear()
+    again = run()
+    assert run.made == ["two", "one", "two"]
+    # The runs themselves were finished: their stored weights give the same figures.
+    assert again["rows"] == whole["rows"]
+
+
+def test_more_seeds_can_be_added(run):
+    first = run(seeds=[0])
+    run.made.clear()
+    result = run(seeds=[0, 1])
+    assert run.made == ["one", "two"]
+    assert result["rows"][:2] == first["rows"]
+    assert result["run"]["seed"] == [0, 1]
+
+
+def test_results_of_another_recipe_are_not_mixed_in(run):
+    run(seeds=[0])
+    with pytest.raises(ValueError, match=r"depth\.json holds results of another recipe"):
+        run(recipe=dataclasses.replace(RECIPE, epochs=3))
