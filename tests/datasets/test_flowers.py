@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -97,6 +98,39 @@ def test_augmentation_is_wired_through(garden):
         epoch(garden.batches("train", augment="light", seed=1, shuffle=True))[0],
         epoch(garden.batches("train", augment="light", seed=1, shuffle=True))[0],
     )
+
+
+def test_augmentation_is_anew_in_each_epoch(garden):
+    one, two = (garden.batches("train", augment="light", seed=1) for _ in range(2))
+    first, second = epoch(one)[0], epoch(one)[0]
+    np.testing.assert_array_equal(epoch(two)[0], first)
+    np.testing.assert_array_equal(epoch(two)[0], second)
+    assert not np.array_equal(first, second)
+
+
+def without_random_access(root, size):
+    return Flowers(**{**vars(load_flowers(root, size)), "_read": None})
+
+
+@pytest.mark.parametrize(
+    "load",
+    [load_flowers, partial(load_flowers, cache_budget=0), without_random_access],
+    ids=["cached", "streamed", "buffer"],
+)
+def test_an_epoch_follows_from_its_number(flower_folder, load):
+    garden = load(flower_folder(), (16, 20))
+    steps = -(-garden.sizes["train"] // 8)
+
+    def epochs(first, count):
+        tf.random.set_seed(first)  # has no say
+        options = {"shuffle": True, "augment": "light", "seed": 1, "first_epoch": first}
+        batches = garden.batches("train", 8, **options).take(count * steps)
+        return np.split(epoch(batches)[0], count)
+
+    three = epochs(0, 3)
+    assert len({pixels.tobytes() for pixels in three}) == 3
+    np.testing.assert_array_equal(epochs(1, 2), three[1:])
+    np.testing.assert_array_equal(epochs(2, 1), three[2:])
 
 
 def test_text_forms(garden):

@@ -1,10 +1,14 @@
 import dataclasses
+import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
 from vit_keras_lib import Recipe, train
+from vit_keras_lib.training import read_json
 
 RECIPE = Recipe(epochs=8, batch_size=8, learning_rate=3e-3, warmup_epochs=1, augment="none")
 
@@ -59,7 +63,7 @@ def test_the_model_has_the_weights_of_the_best_validation_epoch(trained, flowers
 
 def test_the_same_seed_gives_the_same_run(trained, flowers, tiny_vit):
     again = train(fresh(tiny_vit), flowers, dataclasses.replace(RECIPE, epochs=8), verbose=0)
-    np.testing.assert_allclose(again.epochs["loss"], trained[1].epochs["loss"], rtol=1e-4)
+    assert again.epochs["loss"] == trained[1].epochs["loss"]
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -72,7 +76,7 @@ class StopAfter(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, tmp_path):
+def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, trained, tmp_path):
     run = tmp_path / "new" / "run"
     model = fresh(tiny_vit)
     with pytest.raises(KeyboardInterrupt):
@@ -81,6 +85,11 @@ def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, tmp_path):
     history = train(model, flowers, RECIPE, run, verbose=0)
     assert {len(values) for values in history.epochs.values()} == {8}
     assert int(model.optimizer.iterations) == 40
+    # As if it had never been interrupted.
+    never, undisturbed = trained
+    assert history.epochs["loss"] == undisturbed.epochs["loss"]
+    for a, b in zip(model.get_weights(), never.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
     schedule = RECIPE.schedule(5)
     expected = [float(schedule(5 * (epoch + 1))) for epoch in range(8)]
     np.testing.assert_allclose(history.epochs["learning_rate"], expected, atol=1e-8)
@@ -92,6 +101,71 @@ def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, tmp_path):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match=r"another recipe, model or data"):
         train(done, flowers, dataclasses.replace(RECIPE, learning_rate=1.0), run, verbose=0)
+
+
+ELSEWHERE = """
+import os, resource, signal, sys
+from pathlib import Path
+
+import vit_keras_lib
+import keras, numpy as np, tensorflow as tf
+
+directory, event, moment = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+labels = np.arange(40) % 5
+noise = np.random.default_rng(0).integers(0, 20, (40, 24, 16, 3))
+images = (noise + 50 * labels[:, None, None, None]).astype("uint8")
+photos = tf.data.Dataset.from_tensor_slices((images, labels.astype("int64")))
+flowers = vit_keras_lib.Flowers(
+    photos, photos, photos, tuple("abcde"), (24, 16), dict.fromkeys(("train", "validation"), 40), ""
+)
+recipe = vit_keras_lib.Recipe(epochs=4, batch_size=8, warmup_epochs=1, augment="light")
+keras.utils.set_random_seed(0)
+model = vit_keras_lib.ViT((24, 16), 5, 8, 24, 2, 3, 48, dropout=0.2, drop_path=0.2)
+
+rename, renamed = os.replace, []
+def replace(source, target):
+    renamed.append(target)
+    if len(renamed) == moment and event == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+    if len(renamed) == moment and event == "full disk":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999))
+os.replace = replace
+vit_keras_lib.train(model, flowers, recipe, directory, verbose=0)
+np.savez(directory / "end.npz", *model.get_weights())
+"""
+
+
+def train_elsewhere(directory, event="nothing", moment=0):
+    """Trains in a process of its own, in which something happens at the file of that number."""
+    command = [sys.executable, "-c", ELSEWHERE, directory, event, str(moment)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
+    """Files come in the order best (when there is a new one), log, state."""
+    assert train_elsewhere(tmp_path / "whole").returncode == 0
+    wanted = np.load(tmp_path / "whole" / "end.npz")
+    for moment in (3, 5):  # before the first state; later, between two files
+        assert train_elsewhere(tmp_path / "run", "kill", moment).returncode == -signal.SIGKILL
+    assert train_elsewhere(tmp_path / "run").returncode == 0
+    got = np.load(tmp_path / "run" / "end.npz")
+    for name in wanted:
+        np.testing.assert_array_equal(got[name], wanted[name])
+    logs = [read_json(tmp_path / run / "history.json")["epochs"] for run in ("whole", "run")]
+    assert logs[0]["loss"] == logs[1]["loss"]
+    assert len(logs[0]["loss"]) == 4
+
+
+def test_a_full_disk_ends_in_a_clear_error(tmp_path):
+    full = train_elsewhere(tmp_path / "run", "full disk", 3)
+    assert full.returncode == 1
+    assert "The state of the run could not be written to 'run'" in full.stderr
+    assert "is the disk full?" in full.stderr
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "best.npz", "history.json", "state.npz"
+    ]  # fmt: skip
+    assert len(np.load(tmp_path / "run" / "best.npz").files) > 10
 
 
 def test_ctrl_c_leaves_the_best_weights_so_far(flowers, tiny_vit, trained):

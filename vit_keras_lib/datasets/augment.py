@@ -1,5 +1,6 @@
 """Augmentation on the tf.data side, from Keras' own layers, never inside the model."""
 
+from collections.abc import Callable
 from functools import partial
 
 import keras
@@ -32,10 +33,11 @@ def _set_up(seeds: _FoldedSeeds, layers: list[keras.Layer]) -> list[keras.Layer]
     return layers
 
 
-def _with_seeds(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
-    """Pairs every element with a seed of its own, int64 (2,), new in each epoch."""
-    numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-    return tf.data.Dataset.zip(dataset, numbers.batch(2, drop_remainder=True))
+def _with_seeds(dataset: tf.data.Dataset, seed, salt: int) -> tf.data.Dataset:
+    """Pairs every element with a seed of its own, int64 (2,), that follows from its number."""
+    base = tf.stack([tf.cast(seed, tf.int64), salt])
+    fold = tf.random.experimental.stateless_fold_in
+    return dataset.enumerate().map(lambda number, element: (element, fold(base, number)))
 
 
 def _geometry_and_colour(strength: str) -> list[keras.Layer]:
@@ -125,15 +127,8 @@ def _augment_batch(strength: str):
     return apply
 
 
-def augmented_batches(
-    pictures: tf.data.Dataset,
-    batch_size: int,
-    *,
-    strength: str = "none",
-    seed: int = 0,
-    drop_remainder: bool = False,
-) -> tf.data.Dataset:
-    """Batches pictures and augments them.
+def batcher(strength: str = "none") -> Callable[..., tf.data.Dataset]:
+    """Makes the function that batches pictures and augments them.
 
     - "none": nothing but the batch.
     - "light": flip, small random crop.
@@ -141,18 +136,14 @@ def augmented_batches(
     - "strong": RandAugment, then all of medium, then for each picture either MixUp or CutMix,
       which make the labels soft.
 
-    Every epoch is augmented anew; a second dataset built with the same seed repeats the first,
-    epoch by epoch.
-
     Args:
-        pictures: Elements (image (H, W, 3) 0..255 of any dtype, label (classes,) float32).
-        batch_size: Pictures in a batch.
         strength: One of "none", "light", "medium", "strong".
-        seed: Seed of all random choices.
-        drop_remainder: Leave out a last batch that is not full.
 
     Returns:
-        Dataset of (images float32 (B, H, W, 3) 0..255, labels float32 (B, classes)).
+        A function (pictures, batch_size, seed=0, drop_remainder=False) -> dataset of (images
+        float32 (B, H, W, 3) 0..255, labels float32 (B, classes)). `pictures` has elements (image
+        (H, W, 3) 0..255 of any dtype, label (classes,) float32). `seed`, a number or an int64
+        tensor (), decides all that is random: each pass gives the same pictures.
 
     Raises:
         ValueError: `strength` is none of the four.
@@ -160,9 +151,16 @@ def augmented_batches(
     if strength not in STRENGTHS:
         raise ValueError(f"augment={strength!r} is unknown; choose one of {', '.join(STRENGTHS)}.")
     in_parallel = partial(tf.data.Dataset.map, num_parallel_calls=tf.data.AUTOTUNE)
-    if strength == "strong":
-        pictures = in_parallel(_with_seeds(pictures, 2 * seed), _rand_augment())
-    batches = pictures.batch(batch_size, drop_remainder=drop_remainder)
-    if strength == "none":
-        return in_parallel(batches, lambda x, y: (tf.cast(x, tf.float32), y))
-    return in_parallel(_with_seeds(batches, 2 * seed + 1), _augment_batch(strength))
+    # Made once: layers have state, and `batches` may run inside another tf.data function.
+    rand_augment = _rand_augment() if strength == "strong" else None
+    augment_batch = _augment_batch(strength) if strength != "none" else None
+
+    def batches(pictures, batch_size, seed=0, drop_remainder=False):
+        if rand_augment:
+            pictures = in_parallel(_with_seeds(pictures, seed, 0), rand_augment)
+        batched = pictures.batch(batch_size, drop_remainder=drop_remainder)
+        if augment_batch:
+            return in_parallel(_with_seeds(batched, seed, 1), augment_batch)
+        return in_parallel(batched, lambda x, y: (tf.cast(x, tf.float32), y))
+
+    return batches

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from vit_keras_lib.datasets.augment import augmented_batches
+from vit_keras_lib.datasets.augment import batcher
 from vit_keras_lib.datasets.decode import BadImageError, decode, decode_mask, open_regular
 from vit_keras_lib.datasets.download import prepared_builder
 from vit_keras_lib.datasets.folder import BadImages, list_folder, progress
@@ -119,6 +119,7 @@ class Flowers:
         augment: str = "none",
         seed: int | None = None,
         drop_remainder: bool = False,
+        first_epoch: int | None = None,
     ) -> tf.data.Dataset:
         """Makes what `fit`, `evaluate` and `predict` eat.
 
@@ -126,10 +127,14 @@ class Flowers:
             split: "train", "validation" or "test".
             batch_size: Pictures in a batch.
             shuffle: Shuffle, anew in each epoch.
-            augment: "none", "light", "medium" or "strong"; see `augment.augmented_batches`.
+            augment: "none", "light", "medium" or "strong"; see `augment.batcher`.
             seed: Seed of shuffling and augmentation, `Flowers.seed` if None; the same seed gives
                 the same epochs.
             drop_remainder: Leave out a last batch that is not full.
+            first_epoch: None for one epoch, another one each time the dataset is iterated. A
+                number for this epoch (from 0) and all that follow it, without end: for `fit` with
+                `steps_per_epoch`. What an epoch holds then depends on the seed and its number
+                only, so that a run can be taken up again.
 
         Returns:
             Dataset of (images float32 (B, H, W, 3) 0..255, one-hot labels float32 (B, classes)),
@@ -142,20 +147,51 @@ class Flowers:
             raise ValueError(f"split={split!r} is unknown; choose one of {', '.join(SPLITS)}.")
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; it must be at least 1.")
+
         seed = self.seed if seed is None else seed
+        classes, make_batches = self.num_classes, batcher(augment)
+
+        @tf.autograph.experimental.do_not_convert
+        def epoch(number):
+            # Stateless: neither the global seed nor what was drawn before has a say.
+            place = tf.stack([tf.constant(seed, tf.int64), number])
+            draw = tf.random.stateless_uniform([2], place, None, None, tf.int64)
+            pictures = self._shuffled(split, draw) if shuffle else getattr(self, split)
+            pictures = pictures.map(lambda image, label: (image, tf.one_hot(label, classes)))
+            return make_batches(pictures, batch_size, draw[0], drop_remainder)
+
+        if first_epoch is not None:
+            epochs = tf.data.Dataset.counter(first_epoch).flat_map(epoch)
+            return epochs.prefetch(tf.data.AUTOTUNE)
+        numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+        batches = numbers.take(1).flat_map(epoch)
+        pictures = int(getattr(self, split).cardinality())
+        if pictures >= 0:  # else a streamed set, in which damaged files may come up
+            batches = batches.apply(
+                tf.data.experimental.assert_cardinality(
+                    pictures // batch_size if drop_remainder else -(-pictures // batch_size)
+                )
+            )
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def _shuffled(self, split: str, seed: tf.Tensor) -> tf.data.Dataset:
+        if self._read is not None:
+            rows = tf.random.experimental.stateless_shuffle(self._rows[split], seed)
+            return self._read(tf.data.Dataset.from_tensor_slices(rows))
+        # Without random access a buffer shuffles; 256 MB of it.
+        fitting = 2**28 // (self.image_size[0] * self.image_size[1] * 3)
         pictures = getattr(self, split)
-        if shuffle and self._read is not None:
-            rows = tf.data.Dataset.from_tensor_slices(self._rows[split])
-            pictures = self._read(rows.shuffle(len(self._rows[split]), seed=seed))
-        elif shuffle:
-            # Without random access a buffer shuffles; 256 MB of it.
-            fitting = 2**28 // (self.image_size[0] * self.image_size[1] * 3)
-            pictures = pictures.shuffle(max(1, min(self.sizes[split], fitting)), seed=seed)
-        classes = self.num_classes
-        pictures = pictures.map(lambda image, label: (image, tf.one_hot(label, classes)))
-        return augmented_batches(
-            pictures, batch_size, strength=augment, seed=seed, drop_remainder=drop_remainder
-        ).prefetch(tf.data.AUTOTUNE)
+        # Dataset.shuffle would mix in the global seed.
+        shuffled = tf.raw_ops.ShuffleDataset(
+            input_dataset=tf.data.experimental.to_variant(pictures),
+            buffer_size=max(1, min(self.sizes[split], fitting)),
+            seed=seed[0],
+            seed2=seed[1],
+            output_types=[tf.uint8, tf.int64],
+            output_shapes=[(*self.image_size, 3), ()],
+            reshuffle_each_iteration=False,
+        )
+        return tf.data.experimental.from_variant(shuffled, pictures.element_spec)
 
 
 def load_flowers(

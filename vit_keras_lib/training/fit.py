@@ -46,14 +46,17 @@ class History:
 
 
 class _Logbook(keras.callbacks.Callback):
-    """Logs every epoch and keeps the best weights, in memory and, given a directory, on disk.
+    """Logs every epoch, keeps the best weights and, given a directory, what a restart needs.
 
-    Best is the highest validation accuracy; of equals, the lowest validation loss.
+    Best is the highest validation accuracy; of equals, the lowest validation loss. The state of a
+    run is one file, weights, random state and optimizer: the number of its steps tells the epoch.
+    (`keras.callbacks.BackupAndRestore` writes the epoch to a second file, and a process killed
+    between the two would train an epoch twice.)
     """
 
-    def __init__(self, directory, about):
+    def __init__(self, directory, about, steps):
         super().__init__()
-        self.directory, self.about = directory, about
+        self.directory, self.about, self.steps = directory, about, steps
         self.epochs, self.best_epoch, self.best_weights = {}, None, None
         if directory and (directory / "history.json").exists():
             stored = read_json(directory / "history.json")
@@ -73,8 +76,39 @@ class _Logbook(keras.callbacks.Callback):
     def _score(self, epoch):
         return self.epochs["val_accuracy"][epoch], -self.epochs["val_loss"][epoch]
 
+    def resume(self, model):
+        """Takes up the stored state; returns the epoch to go on with, from 0."""
+        if not self.directory or not (self.directory / "state.npz").exists():
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        self._load("state", [*model.variables, *model.optimizer.variables])
+        return int(model.optimizer.iterations) // self.steps
+
+    def _save(self, name, variables):
+        """Writes variables to a file of a temporary name, then renames it: all or nothing."""
+        values = [keras.ops.convert_to_numpy(v) for v in variables]
+        # NumPy's files do not know bfloat16.
+        values = [v.astype("float32") if v.dtype.kind == "V" else v for v in values]
+        partial = self.directory / f".{name}.partial"
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, *values)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(
+                f"The state of the run could not be written to {self.directory.name!r} after epoch "
+                f"{self.done}; is the disk full? What was stored before is intact: make room and "
+                f"make the same call again. ({error})"
+            ) from error
+        os.replace(partial, self.directory / f"{name}.npz")
+
+    def _load(self, name, variables):
+        with np.load(self.directory / f"{name}.npz") as stored:
+            for variable, key in zip(variables, stored.files, strict=True):
+                variable.assign(stored[key])
+
     def on_epoch_begin(self, epoch, logs=None):
-        # A run killed between the log and the backup does this epoch again.
+        # A run killed between the log and the state does this epoch again.
         self.epochs = {name: values[:epoch] for name, values in self.epochs.items()}
         self.started = time.perf_counter()
 
@@ -91,11 +125,10 @@ class _Logbook(keras.callbacks.Callback):
             self.best_epoch = epoch
             self.best_weights = self.model.get_weights()
             if self.directory:
-                partial = self.directory / "best.partial.weights.h5"
-                self.model.save_weights(partial)
-                os.replace(partial, self.directory / "best.weights.h5")
+                self._save("best", self.model.weights)
         if self.directory:
             write_json(self.directory / "history.json", dataclasses.asdict(self.history()))
+            self._save("state", [*self.model.variables, *self.model.optimizer.variables])
 
     def history(self):
         return History(self.epochs, self.best_epoch, **self.about)
@@ -104,7 +137,7 @@ class _Logbook(keras.callbacks.Callback):
         if self.best_weights is not None:
             model.set_weights(self.best_weights)
         elif self.best_epoch is not None:  # the best epoch was before this process
-            model.load_weights(self.directory / "best.weights.h5")
+            self._load("best", model.weights)
 
 
 def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
@@ -118,10 +151,10 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
             (B, num_classes), such as `ViT`. Compiled here.
         flowers: what `load_flowers` returns.
         recipe: a `Recipe`.
-        directory: where to keep the state of the run (log, best weights, backup after each
-            epoch). The same call again goes on after the last finished epoch, or, if all are
-            done, returns the stored result. The order of photos after a resume differs from
-            that of a run never interrupted. None keeps nothing on disk.
+        directory: where to keep the state of the run (log, best weights, last weights). The same
+            call again goes on after the last finished epoch, or, if all are done, returns the
+            stored result. However often it was interrupted, or killed, the run ends with the
+            weights of one that never was (on a CPU to the bit). None keeps nothing on disk.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
@@ -134,6 +167,7 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         FloatingPointError: if the loss is no longer a number; the model then has the best
             weights so far.
         KeyboardInterrupt: on Ctrl-C; the model then has the best weights so far.
+        OSError: if the directory cannot be written to; what it held before is intact.
     """
     expected = (*flowers.image_size, 3)
     if tuple(model.input_shape[1:]) != expected or model.output_shape[1] != flowers.num_classes:
@@ -153,11 +187,11 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
     if directory is not None:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-    logbook = _Logbook(directory, about)
+    steps = math.ceil(flowers.sizes["train"] / recipe.batch_size)
+    logbook = _Logbook(directory, about, steps)
     finished = logbook.done == recipe.epochs
     if finished:
         logbook.restore_best(model)
-    steps = math.ceil(flowers.sizes["train"] / recipe.batch_size)
     model.compile(
         optimizer=recipe.optimizer(model, steps),
         loss=keras.losses.CategoricalCrossentropy(
@@ -168,21 +202,23 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
     )
     if finished:
         return logbook.history()
-    extra = [logbook, keras.callbacks.TerminateOnNaN()]
-    if directory:
-        extra.append(keras.callbacks.BackupAndRestore(directory / "backup", double_checkpoint=True))
+    first_epoch = logbook.resume(model)
+    batches = flowers.batches(
+        "train",
+        recipe.batch_size,
+        shuffle=True,
+        augment=recipe.augment,
+        seed=recipe.seed,
+        first_epoch=first_epoch,
+    )
     try:
         fitted = model.fit(
-            flowers.batches(
-                "train",
-                recipe.batch_size,
-                shuffle=True,
-                augment=recipe.augment,
-                seed=recipe.seed,
-            ),
+            batches,
+            steps_per_epoch=steps,
             validation_data=flowers.batches("validation", recipe.batch_size),
+            initial_epoch=first_epoch,
             epochs=recipe.epochs,
-            callbacks=[*extra, *callbacks],
+            callbacks=[logbook, keras.callbacks.TerminateOnNaN(), *callbacks],
             shuffle=False,  # the batches are shuffled already
             verbose=verbose,
         )
