@@ -61,6 +61,11 @@ def test_at_least_six_mistakes_are_known_and_no_two_read_the_same(page, exercise
         assert len({getattr(m, words) for m in exercise.mistakes}) == len(exercise.mistakes) >= 6
 
 
+@pytest.mark.parametrize(("page", "diagnosis"), DIAGNOSES, ids=label)
+def test_sentences_of_a_diagnosis_fit_on_a_line(page, diagnosis):
+    assert max(len(mistake.sentence) for mistake in diagnosis.mistakes) <= 115
+
+
 @pytest.mark.parametrize(("page", "exercise"), FUNCTIONS, ids=label)
 def test_the_reference_passes_with_an_insight(page, exercise, capsys):
     assert check_of(page, exercise)(exercise.reference) is None

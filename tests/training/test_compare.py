@@ -6,7 +6,10 @@ from vit_keras_lib import Recipe
 from vit_keras_lib.training import compare, read_json, write_json
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, warmup_epochs=0, augment="none")
-KEYS = {"variant", "seed", "validation", "test", "best_epoch", "epochs", "seconds", "parameters"}
+KEYS = {
+    *("variant", "seed", "validation", "test", "best_epoch", "epochs", "seconds", "parameters"),
+    *("device", "date"),
+}
 
 
 @pytest.fixture

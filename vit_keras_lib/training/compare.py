@@ -28,8 +28,8 @@ def compare(variants, flowers, recipe, seeds, directory, path, verbose=0):
 
     Returns:
         What is in the file: "rows" (variant, seed, validation and test accuracy in [0, 1],
-        epochs, best_epoch from 0, seconds, parameters), "recipe", "data" and "run" (device,
-        versions, date).
+        epochs, best_epoch from 0, seconds, parameters, device, date), "recipe", "data" and "run"
+        (seeds, and the device, versions and date of the last row).
 
     Raises:
         ValueError: if the file holds results of another recipe or of other photos.
@@ -65,6 +65,8 @@ def compare(variants, flowers, recipe, seeds, directory, path, verbose=0):
             "epochs": recipe.epochs,
             "seconds": history.seconds,
             "parameters": history.parameters,
+            "device": history.run["device"],
+            "date": history.run["date"],
         }
         run = provenance(sorted({seed, *(other for _, other in done)}))
         done.add((name, seed))

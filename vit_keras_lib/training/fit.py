@@ -93,14 +93,22 @@ class _Logbook(keras.callbacks.Callback):
         try:
             with open(partial, "wb") as file:
                 np.savez(file, *values)
-        except OSError as error:
+            os.replace(partial, self.directory / f"{name}.npz")
+        finally:
             partial.unlink(missing_ok=True)
+
+    def _store(self, is_best):
+        try:
+            if is_best:
+                self._save("best", self.model.weights)
+            write_json(self.directory / "history.json", dataclasses.asdict(self.history()))
+            self._save("state", [*self.model.variables, *self.model.optimizer.variables])
+        except OSError as error:
             raise OSError(
                 f"The state of the run could not be written to {self.directory.name!r} after epoch "
                 f"{self.done}; is the disk full? What was stored before is intact: make room and "
                 f"make the same call again. ({error})"
             ) from error
-        os.replace(partial, self.directory / f"{name}.npz")
 
     def _load(self, name, variables):
         with np.load(self.directory / f"{name}.npz") as stored:
@@ -121,14 +129,12 @@ class _Logbook(keras.callbacks.Callback):
         for name, value in measures.items():
             self.epochs.setdefault(name, []).append(value)
         known = self.best_epoch is not None and self.best_epoch < epoch
-        if not known or self._score(epoch) > self._score(self.best_epoch):
+        is_best = not known or self._score(epoch) > self._score(self.best_epoch)
+        if is_best:
             self.best_epoch = epoch
             self.best_weights = self.model.get_weights()
-            if self.directory:
-                self._save("best", self.model.weights)
         if self.directory:
-            write_json(self.directory / "history.json", dataclasses.asdict(self.history()))
-            self._save("state", [*self.model.variables, *self.model.optimizer.variables])
+            self._store(is_best)
 
     def history(self):
         return History(self.epochs, self.best_epoch, **self.about)
@@ -154,7 +160,8 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         directory: where to keep the state of the run (log, best weights, last weights). The same
             call again goes on after the last finished epoch, or, if all are done, returns the
             stored result. However often it was interrupted, or killed, the run ends with the
-            weights of one that never was (on a CPU to the bit). None keeps nothing on disk.
+            weights of one that never was, on a CPU to the bit (unless damaged files turn up in a
+            streamed set and shorten its epochs). None keeps nothing on disk.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
