@@ -19,27 +19,18 @@ def show_history(epochs, chance, best_epoch, title=None):
     """
     x = np.arange(1, len(epochs["loss"]) + 1)
     with style():
-        figure, (left, middle, right) = charts(3, (12, 3.4))
+        figure, (left, middle, right) = charts(3, (9.4, 3.2))
         for axis, name in ((left, "loss"), (middle, "accuracy")):
             for key, label in ((name, "training"), (f"val_{name}", "validation")):
-                axis.plot(x, epochs[key], "o-", ms=4, color=COLOURS[label])
-                axis.annotate(
-                    label,
-                    (x[-1], epochs[key][-1]),
-                    textcoords="offset points",
-                    xytext=(-4, 8 if label == "training" else -14),
-                    ha="right",
-                    color=COLOURS[label],
-                )
+                axis.plot(x, epochs[key], "o-", ms=4, color=COLOURS[label], label=label)
             axis.axvline(best_epoch + 1, color=COLOURS["background"], lw=1, ls=":")
         left.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)")
-        middle.axhline(chance, color=COLOURS["chance"], lw=1, ls="--")
-        middle.annotate("chance", (x[0], chance), textcoords="offset points", xytext=(0, 4))
+        middle.axhline(chance, color=COLOURS["chance"], lw=1, ls="--", label="chance")
         middle.set(title="Accuracy", xlabel="epoch", ylabel="share right", ylim=(0, 1))
+        for axis in (left, middle):
+            axis.legend(frameon=False, fontsize=10)
         right.plot(x, epochs["learning_rate"], "o-", ms=4, color=COLOURS["leaf"])
-        right.set(
-            title="Learning rate, read from the optimizer", xlabel="epoch", ylabel="step size"
-        )
+        right.set(title="Learning rate", xlabel="epoch", ylabel="step size in the optimizer")
         for axis in (left, middle, right):
             axis.xaxis.get_major_locator().set_params(integer=True)
         figure.suptitle(title, ha="left", x=0.01)
