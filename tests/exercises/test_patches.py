@@ -139,6 +139,19 @@ def test_code_for_squares_only_is_recognised_in_other_dress(capsys):
     assert "Known mistake: Only square grids" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("wrap", [np.array, list])
+def test_whole_numbers_in_another_box_are_not_taken_for_floats(wrap, capsys):
+    patches.check_patch_corner(lambda *a: wrap(patches.patch_corner(*a)))
+    shown = capsys.readouterr().out
+    assert "expected a tuple" in shown
+    assert "Known mistake" not in shown
+
+
+def test_floats_are_recognised_in_another_box(capsys):
+    patches.check_patch_corner(lambda *a: np.array(patches.patch_corner(*a)) / 1)
+    assert "Known mistake: Floats. " in capsys.readouterr().out
+
+
 def test_each_mistake_has_a_result_of_its_own():
     for exercise in patches.EXERCISES[:-1]:
         cases = [*exercise.hand_sized, *exercise.random]

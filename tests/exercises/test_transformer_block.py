@@ -53,6 +53,14 @@ def block_in_one_line(x, norm1, attention, norm2, mlp):
     return x + attention(norm1(x)) + mlp(norm2(x + attention(norm1(x))))
 
 
+def block_that_adds_in_place(x, norm1, attention, norm2, mlp):
+    y = attention(norm1(x))
+    y += x
+    z = mlp(norm2(y))
+    z += y
+    return z
+
+
 def pool_by_taking_off(tokens, num_prefix):
     total = tokens.sum(axis=1) - tokens[:, :num_prefix].sum(axis=1)
     return total / (tokens.shape[1] - num_prefix)
@@ -65,7 +73,7 @@ def pool_by_weights(tokens, num_prefix):
 RIGHT = {
     page.check_attention: [attention_by_einsum, attention_query_by_query],
     page.check_split_heads: [heads_by_cutting, heads_by_slices],
-    page.check_block: [block_in_a_loop, block_in_one_line],
+    page.check_block: [block_in_a_loop, block_in_one_line, block_that_adds_in_place],
     page.check_mean_pool: [pool_by_taking_off, pool_by_weights],
 }
 
@@ -80,13 +88,53 @@ def test_right_answers_in_other_words_pass(check, answer, capsys):
     assert "✓ all 6 rungs hold" in capsys.readouterr().out
 
 
-def test_overflow_is_told_from_other_mistakes(capsys):
-    def without_scale_and_overflowing(q, k, v):
-        e = np.exp(q @ np.swapaxes(k, -1, -2))
-        return e / e.sum(-1, keepdims=True) @ v
+def overflowing(power=0.5, axis=-1):
+    """Attention that takes nothing off the scores, with some scale and some axis."""
 
-    page.check_attention(without_scale_and_overflowing)
-    assert "exp of large scores" in capsys.readouterr().out
+    def attention(q, k, v):
+        e = np.exp(q @ np.swapaxes(k, -1, -2) / q.shape[-1] ** power)
+        return e / e.sum(axis, keepdims=True) @ v
+
+    return attention
+
+
+def overflowing_by_einsum(q, k, v):
+    e = np.exp(np.einsum("...id,...jd->...ij", q, k) / np.sqrt(q.shape[-1]))
+    return np.einsum("...ij,...jc->...ic", e, v) / e.sum(-1)[..., None]
+
+
+def one_maximum(q, k, v):
+    scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+    e = np.exp(scores - scores.max())
+    return np.einsum("...ij,...jc->...ic", e / e.sum(-1)[..., None], v)
+
+
+@pytest.mark.parametrize(
+    ("answer", "title"),
+    [
+        (overflowing(), "exp of large scores"),
+        (overflowing_by_einsum, "exp of large scores"),
+        (one_maximum, "One maximum for all rows"),
+        (overflowing(power=0), "The scale is missing"),
+        (overflowing(power=1), "Divided by d"),
+        (overflowing(axis=-2), "Softmax over the queries"),
+        (overflowing(axis=(-1, -2)), "One softmax for all"),
+    ],
+)
+def test_overflow_is_named_only_where_nothing_else_is_wrong(answer, title, capsys):
+    page.check_attention(answer)
+    assert f"Known mistake: {title}. " in capsys.readouterr().out
+
+
+def test_overflow_on_top_of_an_unknown_mistake_is_not_named(capsys):
+    page.check_attention(overflowing(power=0.3))
+    assert "Known mistake" not in capsys.readouterr().out
+
+
+def test_the_truth_is_not_in_the_order_of_the_list():
+    assert set(page.DIAGNOSIS.truth.values()) == set(page.CAUSES)
+    named = page.DIAGNOSIS.truth.values()
+    assert all(a != b for a, b in zip(named, page.CAUSES, strict=True))
 
 
 # --- The references are what the library does -------------------------------------------------

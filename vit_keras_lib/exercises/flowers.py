@@ -394,28 +394,27 @@ DIAGNOSIS = Diagnosis(
     mistakes=[
         Mistake(
             "Dark test photos taken for twins",
-            "A twin is its own nearest neighbour, at distance 0; here every neighbour is far off.",
+            "A twin is a neighbour at distance 0; here every neighbour is far off.",
             ("divided twice", "twins"),
         ),
         Mistake(
             "Dark test photos taken for shifted labels",
-            "Shifted labels leave the answers as mixed as before; here they are all one class.",
+            "Then the answers would be as mixed as before; here all are one class.",
             ("divided twice", "shifted labels"),
         ),
         Mistake(
             "Twins taken for dark test photos",
-            "Photos on another scale find no neighbour nearby; here most find one that is equal.",
+            "On another scale they would find nothing nearby; here most find an equal photo.",
             ("twins", "divided twice"),
         ),
         Mistake(
             "Twins taken for shifted labels",
-            "Shifted labels turn right answers into wrong ones; this accuracy is above the sound "
-            "one.",
+            "Shifted labels turn right answers wrong; this accuracy is above the sound one.",
             ("twins", "shifted labels"),
         ),
         Mistake(
             "Shifted labels taken for dark test photos",
-            "Photos on another scale move away from all others; these distances are sound.",
+            "A wrong scale would move photos far off; these distances are sound.",
             ("shifted labels", "divided twice"),
         ),
         Mistake(

@@ -119,6 +119,7 @@ PATCH_CORNER = Exercise(
             "Floats",
             "A slice such as image[row:] takes whole numbers; / makes floats.",
             lambda *a: _scaled(patch_corner(*a), 1.0),
+            sign=lambda answer: np.asarray(answer(4, (4, 6), 2)).dtype.kind == "f",
         ),
     ],
     insight="the height is not needed. Pictures of one width share their numbering; with another\n"
@@ -146,6 +147,15 @@ def _cut_by(image, P, axes):
     (rows, columns), C = _grid(image.shape, P), image.shape[2]
     split = image.reshape(rows, P, columns, P, C)
     return split.transpose(axes).reshape(rows * columns, P * P * C)
+
+
+# Four ways to cut wrongly: known mistakes of exercise 2, and what went wrong in exercise 5.
+CAUSES = {
+    "reshape alone": lambda x, P: x.reshape(-1, P * P * x.shape[2]),
+    "columns first": lambda x, P: _cut_by(x, P, (2, 0, 1, 3, 4)),
+    "channels first": lambda x, P: _cut_by(x, P, (0, 2, 4, 1, 3)),
+    "patches on their side": lambda x, P: _cut_by(x, P, (0, 2, 3, 1, 4)),
+}
 
 
 def _cut_with_sides_swapped(image, P):
@@ -205,22 +215,22 @@ CUT = Exercise(
         Mistake(
             "Reshape without transpose",
             "The shape is right, but a patch now holds a strip, not a square.",
-            lambda x, P: x.reshape(-1, P * P * x.shape[2]),
+            CAUSES["reshape alone"],
         ),
         Mistake(
             "Columns of patches before rows",
             "Each patch is right; their order is not that of reading.",
-            lambda x, P: _cut_by(x, P, (2, 0, 1, 3, 4)),
+            CAUSES["columns first"],
         ),
         Mistake(
             "Patches on their side",
             "The right pixels in the right patch, but its columns come before its rows.",
-            lambda x, P: _cut_by(x, P, (0, 2, 3, 1, 4)),
+            CAUSES["patches on their side"],
         ),
         Mistake(
             "Channels first",
             "The colours of one pixel belong side by side, in a patch as in the photo.",
-            lambda x, P: _cut_by(x, P, (0, 2, 4, 1, 3)),
+            CAUSES["channels first"],
         ),
         Mistake(
             "Every P-th pixel",
@@ -459,13 +469,6 @@ CONVOLUTION_KERNEL = Exercise(
 
 # --- 5. What went wrong -----------------------------------------------------------------------
 
-CAUSES = {
-    "reshape alone": lambda x, P: x.reshape(-1, P * P * x.shape[2]),
-    "columns first": lambda x, P: _cut_by(x, P, (2, 0, 1, 3, 4)),
-    "channels first": lambda x, P: _cut_by(x, P, (0, 2, 4, 1, 3)),
-    "patches on their side": lambda x, P: _cut_by(x, P, (0, 2, 3, 1, 4)),
-}
-
 
 def broken_pictures(image: np.ndarray, patch_size: int) -> dict[str, np.ndarray]:
     """Cuts a photo with a bug and joins the patches without one, four times.
@@ -544,7 +547,7 @@ DIAGNOSIS = Diagnosis(
         ),
         Mistake(
             "Channels first taken for reshape alone",
-            "Then the colours would be those of the photo; look at the same place in both.",
+            "Then the colours would be the photo's; look at the same place in both.",
             ("channels first", "reshape alone"),
         ),
         Mistake(

@@ -38,6 +38,10 @@ def _raw_softmax(scores):
     return np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
 
 
+def _below_the_largest(q, k):
+    return _scores(q, k) - _scores(q, k).max()
+
+
 _HAND = (
     np.array([[2.0, 0, 2, -2], [0, 0, 0, 0], [0, 2, 0, 1]]),
     np.array([[0.0, 1, 1, 0], [2, 0, 0, 0], [2, 0, 0, 0]]),
@@ -128,10 +132,14 @@ ATTENTION = Exercise(
             lambda q, k, v: _softmax(q @ k.T / q.shape[-1] ** 0.5) @ v,
         ),
         Mistake(
+            "One maximum for all rows",
+            "A row far below the largest score of all becomes 0/0.",
+            lambda q, k, v: _raw_softmax(_below_the_largest(q, k) / q.shape[-1] ** 0.5) @ v,
+        ),
+        Mistake(
             "exp of large scores",
             "exp(900) is infinite. A number subtracted from a whole row cancels out.",
             lambda q, k, v: _raw_softmax(_scores(q, k) / q.shape[-1] ** 0.5) @ v,
-            sign=lambda answer: bool(np.isnan(answer(*_LARGE)).any()),
         ),
     ],
     insight="no weight of the model is in it: attention itself learns nothing. All that is\n"
@@ -254,7 +262,7 @@ def _to_zero(x):
 
 
 def _everything(x):
-    return np.broadcast_to(x.sum(0), x.shape)
+    return np.broadcast_to(x.sum(0), x.shape).copy()  # an answer may add to it in place
 
 
 def _twice_the_positive(x):
@@ -522,7 +530,7 @@ def broken_blocks() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 DIAGNOSIS = Diagnosis(
     "diagnosis",
-    truth=dict(zip("ABCD", CAUSES, strict=True)),
+    truth={"A": "no residual", "B": "no norm", "C": "no scale", "D": "softmax over queries"},
     mistakes=[
         Mistake(
             "A missing scale taken for a missing residual",

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from vit_keras_lib.plots.style import COLOURS, HEAT, panels, style
+from vit_keras_lib.plots.style import COLOURS, HEAT, colour_bar, panels, style
 
 
 def overlay(image, heat, alpha=0.6):
@@ -60,7 +60,7 @@ def show_maps(images, maps, titles=None, column_titles=None, title=None, top=Non
                 if b == 0 and column_titles is not None:
                     axes[b, 1 + m].set_title(column_titles[m], fontsize=11)
         axes[0, 0].set_title("photo", fontsize=11)
-        _colour_bar(figure, axes, top)
+        colour_bar(figure, axes, top)
         figure.suptitle(title, ha="left", x=0.01)
     return figure
 
@@ -91,7 +91,7 @@ def show_atlas(maps, title=None, top=None, size=0.85, row_name="block", column_n
                 axis.set_title(name, fontsize=9, loc="center")
             if head == 0:
                 axis.set_ylabel(f"{row_name} {layer}", fontsize=10)
-        _colour_bar(figure, axes, top)
+        colour_bar(figure, axes, top)
         figure.suptitle(title, ha="left", x=0.01)
     return figure
 
@@ -120,12 +120,6 @@ def show_query(image, heat, query, title=None, top=None, size=2.6):
             box = plt.Rectangle(corner, pw, ph, fill=False, ec=COLOURS["query"], lw=3)
             axis.add_patch(box)
             axis.set_title(f"query: row {row}, column {col}", fontsize=11)
-        _colour_bar(figure, axes, top)
+        colour_bar(figure, axes, top)
         figure.suptitle(title, ha="left", x=0.01)
     return figure
-
-
-def _colour_bar(figure, axes, top):
-    scale = plt.cm.ScalarMappable(plt.Normalize(0, top), HEAT)
-    bar = figure.colorbar(scale, ax=axes, fraction=0.03, pad=0.01, shrink=0.9)
-    bar.set_label("attention\n(1 = spread evenly)", fontsize=10)

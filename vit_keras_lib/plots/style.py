@@ -67,3 +67,10 @@ def panels(rows, columns, size=2.0):
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     return figure, axes
+
+
+def colour_bar(figure, axes, top):
+    """Adds the scale of attention maps, from 0 to `top` in units of uniform attention."""
+    scale = plt.cm.ScalarMappable(plt.Normalize(0, top), HEAT)
+    bar = figure.colorbar(scale, ax=axes, fraction=0.03, pad=0.01, shrink=0.9)
+    bar.set_label("attention\n(1 = spread evenly)", fontsize=10)

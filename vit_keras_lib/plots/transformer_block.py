@@ -5,8 +5,8 @@ from statistics import NormalDist
 import numpy as np
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from vit_keras_lib.plots.attention import _colour_bar, overlay
-from vit_keras_lib.plots.style import COLOURS, charts, panels, style
+from vit_keras_lib.plots.attention import overlay
+from vit_keras_lib.plots.style import COLOURS, charts, colour_bar, panels, style
 
 # The parts of a ViT, in the order in which a photo meets them, each with a colour of its own.
 PARTS = {
@@ -108,7 +108,7 @@ def show_heads(image, heat, query, title=None, top=None, columns=6, size=1.55):
             corner = (query[1] * pw - 0.5, query[0] * ph - 0.5)
             axis.add_patch(Rectangle(corner, pw, ph, fill=False, ec=COLOURS["query"], lw=2.5))
             axis.set_title(f"head {head}", fontsize=10)
-        _colour_bar(figure, axes, top)
+        colour_bar(figure, axes, top)
         figure.suptitle(title, ha="left", x=0.01)
     return figure
 
