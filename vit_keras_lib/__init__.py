@@ -6,7 +6,17 @@ Pixels -> patches -> tokens with a place -> encoder blocks -> a class -> a map o
 import importlib
 
 from vit_keras_lib import _quiet  # noqa: F401  (first: it decides how Keras is imported)
-from vit_keras_lib.interpret import attention_maps, class_attention
+from vit_keras_lib.interpret import (
+    attention_explorer,
+    attention_maps,
+    attention_rollout,
+    class_attention,
+    class_relevance,
+    map_scores,
+    mean_attention_distance,
+    residual_stream,
+    run_from,
+)
 from vit_keras_lib.layers import (
     PatchEncoder,
     Patches,
@@ -34,14 +44,21 @@ __all__ = [
     "SelfAttention",
     "TransformerBlock",
     "ViT",
+    "attention_explorer",
     "attention_maps",
+    "attention_rollout",
     "class_attention",
+    "class_relevance",
     "load_flowers",
     "load_pretrained",
     "load_scenes",
+    "map_scores",
+    "mean_attention_distance",
     "patch_grid",
     "patchify",
+    "residual_stream",
     "resize_position_table",
+    "run_from",
     "sincos2d_table",
     "train",
     "unpatchify",

@@ -2,20 +2,21 @@
 
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 
-import vit_keras_lib
+from vit_keras_lib import exercises
 from vit_keras_lib.exercises.ladder import Diagnosis, common_mistakes
 
-HERE = Path(vit_keras_lib.__file__).parent / "exercises"
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+HERE = Path(__file__).resolve().parent
+NOTEBOOKS = HERE.parents[1] / "notebooks"
 PAGES = {
     path.stem: importlib.import_module(f"vit_keras_lib.exercises.{path.stem}")
-    for path in sorted(HERE.glob("*.py"))
+    for path in sorted(Path(exercises.__file__).parent.glob("*.py"))
     if path.stem not in ("__init__", "ladder")
 }
 
@@ -29,6 +30,12 @@ FUNCTIONS = [(page, e) for page, e in EXERCISES if not isinstance(e, Diagnosis)]
 DIAGNOSES = [(page, e) for page, e in EXERCISES if isinstance(e, Diagnosis)]
 MISTAKES = [(page, e, mistake) for page, e in FUNCTIONS for mistake in e.mistakes]
 
+# Each page's test file holds right answers in other words than the reference: check -> answers.
+RIGHT = {
+    check: answers
+    for page in PAGES
+    for check, answers in runpy.run_path(str(HERE / f"test_{page}.py"))["RIGHT"].items()
+}
 # Wrong answers that raise have no result to be known by, but the page may help with their message.
 ALSO_HELPED = {"split_of": [lambda digest: int(digest[:12])]}
 
@@ -73,6 +80,15 @@ def test_the_reference_passes_with_an_insight(page, exercise, capsys):
     assert lines[0] == f"{name_of(exercise)} ✓ all 6 rungs hold."
     assert lines[1].startswith("One more insight: ")
     assert len(lines) <= 3
+
+
+@pytest.mark.parametrize(("page", "exercise"), FUNCTIONS, ids=label)
+def test_right_answers_in_other_words_pass(page, exercise, capsys):
+    check = check_of(page, exercise)
+    assert len(RIGHT[check]) >= 2
+    for answer in RIGHT[check]:
+        check(answer)
+        assert "✓ all 6 rungs hold" in capsys.readouterr().out, answer.__name__
 
 
 @pytest.mark.parametrize(("page", "exercise"), FUNCTIONS, ids=label)

@@ -24,9 +24,16 @@ def test_shape_dtype_and_rows(model):
     assert (maps >= 0).all()
 
 
-def test_logits_are_the_same_with_and_without_maps(model):
-    ((logits, _),) = _run(model, images(), None, 32, False)
-    np.testing.assert_allclose(logits, ops.convert_to_numpy(model(images())), atol=1e-5)
+def test_tokens_are_the_same_with_and_without_maps(model):
+    ((tokens, _),) = _run(model, images(), None, 32, False)
+    plain = keras.Model(model.input, model.get_layer("block2").output)(images())
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (tokens, plain)), atol=1e-5)
+
+
+def test_maps_leave_no_trace_in_the_model(model):
+    nodes = [len(layer._inbound_nodes) for layer in model.layers]
+    attention_maps(model, images())
+    assert [len(layer._inbound_nodes) for layer in model.layers] == nodes
 
 
 def test_maps_are_those_of_keras_multi_head_attention(model):

@@ -39,11 +39,10 @@ def _chosen(layers, depth):
 
 
 def _run(model, images, layers, batch_size, progress):
-    """Yields (logits, maps) of batches, maps float32 (b, L, heads, T, T), from one forward pass."""
+    """Yields (last tokens, maps float32 (b, L, heads, T, T)) of batches, from one forward pass."""
     blocks = encoder_blocks(model)
     chosen = _chosen(layers, len(blocks))
     front = keras.Model(model.input, blocks[0].input)
-    back = keras.Model(blocks[-1].output, model.output)
     images = np.asarray(images)
     check_images(model, images)
     starts = range(0, len(images), batch_size)
@@ -56,7 +55,7 @@ def _run(model, images, layers, batch_size, progress):
             else:
                 x = block(x)
         stacked = np.stack([ops.convert_to_numpy(maps[i]) for i in chosen], axis=1)
-        yield ops.convert_to_numpy(back(x)), stacked  # (b, classes), (b, L, heads, T, T)
+        yield x, stacked  # (b, T, dim), (b, L, heads, T, T)
 
 
 def attention_maps(model, images, layers=None, batch_size=32, progress=False):

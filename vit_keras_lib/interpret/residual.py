@@ -1,0 +1,145 @@
+"""The residual stream: read and cut a ViT at the joints between its blocks."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from vit_keras_lib.interpret.attention import encoder_blocks
+from vit_keras_lib.models.vit import ViT, check_images
+
+
+def vit_blocks(model):
+    """Returns the encoder blocks of a `ViT`, first to last.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    blocks = encoder_blocks(model)
+    if not isinstance(model, ViT):
+        raise ValueError(
+            f"{model.name} is a {type(model).__name__} and not a ViT of this library, which alone "
+            "is known to be a chain of layers with a patch grid. Pass the ViT itself."
+        )
+    return blocks
+
+
+def run_chain(model, layer, x):
+    """Runs a ViT's layer `layer` and all behind it on the tensor `x`.
+
+    Layer by layer, with no `keras.Model` around them: one that starts in the middle leaves new
+    nodes in the layers it shares, every time it is made.
+    """
+    layers = model.layers
+    for step in layers[layers.index(layer) :]:
+        x = step(x)
+    return x
+
+
+def _in_batches(function, x, batch_size):
+    """Returns `function`, tensors to tensors, of the array `x`, as a NumPy array."""
+    starts = range(0, len(x), batch_size)
+    return np.concatenate(
+        [ops.convert_to_numpy(function(x[start : start + batch_size])) for start in starts]
+    )
+
+
+def residual_stream(model, images, batch_size=32):
+    """Returns the tokens at every joint of a ViT.
+
+    Every block only adds to what it got (the residual stream of Elhage et al. 2021,
+    transformer-circuits.pub/2021/framework), so the joints are where a run can be read and cut.
+
+    Args:
+        model: a `ViT`.
+        images: (B, H, W, C), raw pixels from 0 to 255.
+        batch_size: images taken at a time; it bounds the memory used beside the result, which
+            takes 4 * (depth + 1) * T * dim bytes an image.
+
+    Returns:
+        float32 array (B, depth + 1, T, dim). Joint 0 is what the encoder hands to block 0, joint
+        j the output of block j - 1; `run_from(model, j, stream[:, j])` are the model's logits.
+
+    Raises:
+        ValueError: for a model that is no `ViT`, or images of another size.
+    """
+    blocks = vit_blocks(model)
+    read = keras.Model(model.input, [blocks[0].input, *(block.output for block in blocks)])
+    images = np.asarray(images)
+    check_images(model, images)
+
+    def stream(x):
+        return ops.cast(ops.stack(read(x), axis=1), "float32")  # -> (b, depth + 1, T, dim)
+
+    return _in_batches(stream, images, batch_size)
+
+
+def run_from(model, block, tokens, batch_size=32):
+    """Returns the logits of a ViT that starts in the middle.
+
+    Activation patching (Meng et al. 2022, arXiv 2202.05262, there called causal tracing): put
+    some tokens of one image's `residual_stream` into that of another, run on from there, and see
+    how the logits move. Many variants go into one batch:
+
+        clean, corrupt = residual_stream(model, np.stack([image, without_flower]))[:, j]  # (T, dim)
+        patched = np.where(np.eye(T)[..., None], clean, corrupt)  # (T, T, dim): one token each
+        logits = run_from(model, j, patched)  # (T, classes)
+
+    Args:
+        model: a `ViT`; the weights are shared, nothing is copied.
+        block: number of the first block to run, counted from 0; the model's depth runs only what
+            comes after the blocks: norm, pool and head.
+        tokens: (B, T, dim), what this block gets: joint `block` of `residual_stream`.
+        batch_size: token sequences taken at a time; it bounds the memory used.
+
+    Returns:
+        float32 array (B, classes).
+
+    Raises:
+        ValueError: for a model that is no `ViT`, a block that is not there, or tokens of
+            another shape.
+    """
+    blocks = vit_blocks(model)
+    if block not in range(len(blocks) + 1):
+        raise ValueError(
+            f"There is no block {block} to start from: {model.name} has {len(blocks)}, numbered "
+            f"from 0; {len(blocks)} starts behind the last one, at the final norm."
+        )
+    tokens = np.asarray(tokens, dtype="float32")
+    T, dim = blocks[0].output.shape[1:]
+    if tokens.ndim != 3 or tokens.shape[1:] != (T, dim):
+        raise ValueError(
+            f"`tokens` must have shape (B, T, dim) = (B, {T}, {dim}), got {tokens.shape}. Take "
+            "them from residual_stream(model, images)[:, block]."
+        )
+    first = [*blocks, model.get_layer("norm")][block]
+    return _in_batches(lambda x: run_chain(model, first, x), tokens, batch_size)
+
+
+def logit_lens(model, images, batch_size=32):
+    """Returns what the model would say if it stopped behind each block.
+
+    The final norm, pool and head are applied to every block's output (the logit lens,
+    nostalgebraist 2020). They were trained for the last block only: an early answer that makes no
+    sense does not show that the block knows nothing.
+
+    Args:
+        model: a `ViT`.
+        images: (B, H, W, C), raw pixels from 0 to 255.
+        batch_size: images taken at a time; it bounds the memory used.
+
+    Returns:
+        float32 array (B, depth, classes). Behind the last block, `[:, -1]`, the model's logits.
+
+    Raises:
+        ValueError: for a model that is no `ViT`, or images of another size.
+    """
+    blocks, norm = vit_blocks(model), model.get_layer("norm")
+    read = keras.Model(model.input, [block.output for block in blocks])
+    images = np.asarray(images)
+    check_images(model, images)
+
+    def lens(x):
+        logits = [run_chain(model, norm, tokens) for tokens in read(x)]
+        return ops.stack(logits, axis=1)  # (b, depth, classes)
+
+    return _in_batches(lens, images, batch_size)
