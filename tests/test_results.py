@@ -1,14 +1,58 @@
-"""What the pages read from results/ is complete."""
+"""What is read from results/ is complete, and what README quotes of it is what it says."""
 
 from itertools import product
 from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
 
 from vit_keras_lib.training import read_json
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
 
 
 def test_positions_are_compared_over_three_seeds():
     rows = read_json(RESULTS / "positions.json")["rows"]
     runs = sorted((row["variant"], row["seed"]) for row in rows)
     assert runs == sorted(product(("learned", "none", "sincos2d"), range(3)))
+
+
+def quoted():
+    """Return rows of README's table as they must be: name in the row -> figure."""
+    readers = {
+        r["reader"]: r["accuracy"] for r in read_json(RESULTS / "embedded_difficulty.json")["rows"]
+    }
+    figures = {
+        "always the same answer": f"{readers['majority class']:.1%}",
+        "colour histogram": f"{readers['colour histogram, logistic regression']:.1%}",
+        "small CNN": f"{readers['small CNN, 96 px, 12 epochs']:.1%}",
+        "**ViT**": f"{read_json(RESULTS / 'flowers_vit.json')['test']['accuracy']:.1%}",
+    }
+    names = {
+        "sincos2d": "sine-cosine positions",
+        "learned": "with learned",
+        "none": "without positions",
+    }
+    for variant, name in names.items():
+        rows = read_json(RESULTS / "positions.json")["rows"]
+        runs = [100 * row["test"] for row in rows if row["variant"] == variant]
+        figures[name] = f"{mean(runs):.1f} ± {stdev(runs):.1f}%"
+    return figures
+
+
+@pytest.mark.parametrize(("name", "figure"), quoted().items())
+def test_readme_quotes_what_is_stored(name, figure):
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("## What was measured")[1]
+    (row,) = [line for line in table.splitlines() if line.startswith("|") and name in line]
+    assert figure.replace("%", " %") in row
+
+
+def test_readme_quotes_the_pipeline_as_stored():
+    stored = read_json(RESULTS / "data_pipeline.json")
+    scale, throughput = stored["scale"], stored["throughput"]
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"gives {throughput['ratio after caching']:.1f} times" in text
+    assert f"caching and {throughput['ratio while decoding']:.1f} times" in text
+    assert f"listed and split in {scale['listing and splitting, s']:.1f} s" in text
+    assert f"within {scale['peak memory, GB']:.1f} GB" in text

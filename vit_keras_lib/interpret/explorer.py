@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vit_keras_lib.interpret.attention import attention_maps, encoder_blocks
+from vit_keras_lib.interpret.attention import attention_maps
 from vit_keras_lib.interpret.faithfulness import part_coverage
 from vit_keras_lib.interpret.relevance import class_relevance
-from vit_keras_lib.interpret.residual import logit_lens
+from vit_keras_lib.interpret.residual import logit_lens, vit_blocks
 from vit_keras_lib.interpret.rollout import attention_rollout
-from vit_keras_lib.models.vit import ViT, check_images
+from vit_keras_lib.models.vit import check_images
 
 _TEMPLATE = Path(__file__).with_name("explorer.html")
 # Eleven evenly spaced colours of viridis, from dark to bright; in between is interpolated.
@@ -113,12 +113,7 @@ def attention_explorer(
         ValueError: for a model that is no `ViT`, images of another size, or an argument whose
             shape or numbers do not fit the others.
     """
-    encoder_blocks(model)
-    if not isinstance(model, ViT):
-        raise ValueError(
-            f"{model.name} is a {type(model).__name__} and not a ViT of this library, which alone "
-            "knows its patch grid and its prefix tokens. Pass the ViT itself."
-        )
+    vit_blocks(model)
     images = np.asarray(images)
     check_images(model, images)
     given = {"parts": parts, "counterfactuals": counterfactuals, "labels": labels}

@@ -32,6 +32,21 @@ def overlay(image, heat, alpha=0.6):
     return (1 - alpha) * image / 255 + alpha * colours
 
 
+def draw_query(axis, image, heat, query):
+    """Draws where one query looks, and a frame round the query.
+
+    Args:
+        axis: the axis to draw on.
+        image: (H, W, 3), 0 to 255.
+        heat: (rows, columns), in [0, 1].
+        query: (row, column) of the query on the grid.
+    """
+    axis.imshow(overlay(image, heat))
+    ph, pw = image.shape[0] // heat.shape[0], image.shape[1] // heat.shape[1]
+    corner = (query[1] * pw - 0.5, query[0] * ph - 0.5)
+    axis.add_patch(plt.Rectangle(corner, pw, ph, fill=False, ec=COLOURS["query"], lw=3))
+
+
 def show_maps(images, maps, titles=None, column_titles=None, title=None, top=None, size=1.9):
     """Shows photos and, beside each, maps over it. One colour scale for all maps.
 
@@ -111,14 +126,10 @@ def show_query(image, heat, query, title=None, top=None, size=2.6):
         The figure.
     """
     top = float(np.percentile(heat, 99)) if top is None else top
-    ph, pw = image.shape[0] // heat.shape[1], image.shape[1] // heat.shape[2]
     with style():
         figure, axes = panels(1, len(heat), size)
         for axis, one, (row, col) in zip(axes.flat, heat, query, strict=True):
-            axis.imshow(overlay(image, one / top))
-            corner = (col * pw - 0.5, row * ph - 0.5)
-            box = plt.Rectangle(corner, pw, ph, fill=False, ec=COLOURS["query"], lw=3)
-            axis.add_patch(box)
+            draw_query(axis, image, one / top, (row, col))
             axis.set_title(f"query: row {row}, column {col}", fontsize=11)
         colour_bar(figure, axes, top)
         figure.suptitle(title, ha="left", x=0.01)

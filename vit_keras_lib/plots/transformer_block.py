@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from vit_keras_lib.plots.attention import overlay
+from vit_keras_lib.plots.attention import draw_query
 from vit_keras_lib.plots.style import COLOURS, charts, colour_bar, panels, style
 
 # The parts of a ViT, in the order in which a photo meets them, each with a colour of its own.
@@ -100,13 +100,10 @@ def show_heads(image, heat, query, title=None, top=None, columns=6, size=1.55):
         The figure.
     """
     top = float(np.percentile(heat, 99)) if top is None else top
-    ph, pw = image.shape[0] // heat.shape[1], image.shape[1] // heat.shape[2]
     with style():
         figure, axes = panels(-(-len(heat) // columns), columns, size)
         for head, (axis, one) in enumerate(zip(axes.flat, heat, strict=False)):
-            axis.imshow(overlay(image, one / top))
-            corner = (query[1] * pw - 0.5, query[0] * ph - 0.5)
-            axis.add_patch(Rectangle(corner, pw, ph, fill=False, ec=COLOURS["query"], lw=2.5))
+            draw_query(axis, image, one / top, query)
             axis.set_title(f"head {head}", fontsize=10)
         colour_bar(figure, axes, top)
         figure.suptitle(title, ha="left", x=0.01)
