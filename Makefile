@@ -45,7 +45,7 @@ data: $(READY)-draw  ## draw the embedded flowers anew
 	$(BIN)/python data/procedural_flowers/build.py
 
 bench: $(READY)-peers  ## speed and memory, as ratios within one run
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in benchmarks/data.py benchmarks/models.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean:  ## remove build/ and the caches; .venv stays
 	rm -rf build .pytest_cache .ruff_cache

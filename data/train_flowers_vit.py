@@ -13,7 +13,7 @@ from vit_keras_lib.training import write_json
 import keras  # isort: skip  (after the library, which keeps TensorFlow's start-up lines out)
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = Recipe(epochs=60, learning_rate=4e-4, warmup_epochs=3, augment="light")
+RECIPE = Recipe(60, 32, 4e-4, warmup_epochs=3, augment="light", mix=False, ema=None)
 
 
 def main():

@@ -27,9 +27,31 @@ def with_the_same_weights(ours, dim, num_heads):
     return theirs
 
 
-@pytest.mark.parametrize("config", [{"num_heads": 3}, {"num_heads": 4, "dropout": 0.2}])
-def test_layer(check_layer, config):
-    check_layer(SelfAttention, config, (7, 24), (7, 24), weights=4)
+@pytest.mark.parametrize(
+    ("config", "weights"),
+    [({"num_heads": 3}, 4), ({"num_heads": 4, "dropout": 0.2}, 4),
+     ({"num_heads": 3, "locality": True}, 5)],
+)  # fmt: skip
+def test_layer(check_layer, config, weights):
+    check_layer(SelfAttention, config, (7, 24), (7, 24), weights=weights)
+
+
+def test_locality_hides_each_token_from_itself_and_learns_its_temperature():
+    x, plain, local = tokens(), SelfAttention(3), SelfAttention(3, locality=True)
+    for layer in (plain, local):
+        layer.build(x.shape)
+    temperature = local.temperature
+    rest = [w for w in local.weights if w is not temperature]
+    assert float(temperature) == pytest.approx(np.sqrt(8))
+    for ours, theirs in zip(rest, plain.weights, strict=True):
+        ours.assign(theirs)
+    everyone = ops.convert_to_numpy(plain.scores(x)) * (1 - np.eye(7))
+    expected = everyone / everyone.sum(-1, keepdims=True)  # the softmax over the others
+    np.testing.assert_allclose(ops.convert_to_numpy(local.scores(x)), expected, atol=1e-5)
+    temperature.assign(1e-3)
+    assert ops.convert_to_numpy(local.scores(x)).max(-1).min() > 0.99  # nearly all on one
+    with pytest.raises(ValueError, match="there is one token only"):
+        SelfAttention(3, locality=True)(x[:, :1])
 
 
 @pytest.mark.parametrize(("dim", "num_heads"), [(24, 3), (192, 12), (48, 1)])

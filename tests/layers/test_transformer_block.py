@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -12,7 +13,7 @@ def tokens(B=2, T=7, dim=24):
 @pytest.mark.parametrize(
     ("extra", "weights"),
     [({}, 12), ({"dropout": 0.1, "attention_dropout": 0.1, "drop_path": 0.2}, 12),
-     ({"layer_scale": 0.1}, 14)],
+     ({"layer_scale": 0.1}, 14), ({"remat": True}, 12)],
 )  # fmt: skip
 def test_layer(check_layer, extra, weights):
     config = {"num_heads": 3, "mlp_dim": 40, **extra}
@@ -52,6 +53,31 @@ def test_drop_path_skips_whole_images_in_training():
     assert 4 <= untouched.sum() <= 32
     assert (untouched == (y == x).any(axis=(1, 2))).all()  # never a part of an image
     assert not (ops.convert_to_numpy(block(x)) == x).all(axis=(1, 2)).any()
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_remat_changes_no_step_also_with_drop_path(jit):
+    x, stepped = tokens(B=8), {}
+    for remat in (False, True):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input(x.shape[1:])
+        block = TransformerBlock(3, 40, drop_path=0.5, layer_scale=0.5, remat=remat)
+        model = keras.Model(inputs, block(inputs))
+        model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=jit)
+        before = model.get_weights()
+        for _ in range(2):
+            model.train_on_batch(x, np.ones_like(x))
+        stepped[remat] = [new - old for new, old in zip(model.get_weights(), before, strict=True)]
+    for plain, recomputed in zip(stepped[False], stepped[True], strict=True):
+        np.testing.assert_allclose(recomputed, plain, atol=1e-5)
+    trained = [abs(change).max() for change in stepped[True]]
+    assert min(trained) > 0
+
+
+def test_remat_refuses_dropout_inside_the_branches():
+    for rates in ({"dropout": 0.1}, {"attention_dropout": 0.1}):
+        with pytest.raises(ValueError, match=r"needs dropout=0 and attention_dropout=0"):
+            TransformerBlock(3, 40, remat=True, **rates)
 
 
 def test_heads_must_divide_dim():

@@ -227,3 +227,39 @@ def test_images_of_another_shape_are_refused_with_advice(tiny_vit, shape):
     message = r"\(B, H, W, C\) = \(B, 24, 16, 3\), got .*with_image_size.*images\[None\]"
     with pytest.raises(ValueError, match=message):
         tiny_vit()(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"stem": "conv"}, {"stem": "shifted", "locality": True}, {"representation_size": 10},
+     {"activation": "gelu_tanh", "epsilon": 1e-3}, {"remat": True},
+     {"pixel_mean": (100.0, 110.0, 120.0), "pixel_std": (50.0, 60.0, 70.0)}],
+)  # fmt: skip
+def test_every_kind_survives_saving_and_another_size(changes, tiny_vit, tmp_path):
+    model = tiny_vit(**changes)
+    x = np.random.default_rng(0).uniform(0, 255, (2, 24, 16, 3)).astype("float32")
+    before = ops.convert_to_numpy(model(x))
+    assert np.abs(before - ops.convert_to_numpy(tiny_vit()(x))).max() > 1e-4
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(before, ops.convert_to_numpy(again(x)))
+    assert again.with_image_size((32, 24)).grid == (4, 3)
+
+
+def test_pixels_are_normalised_by_channel(tiny_vit):
+    mean, std = np.array([100.0, 110.0, 120.0]), np.array([50.0, 60.0, 70.0])
+    model = tiny_vit(pixel_mean=mean.tolist(), pixel_std=std.tolist())
+    x = np.random.default_rng(0).integers(0, 256, (2, 24, 16, 3))
+    y = keras.Model(model.input, model.get_layer("rescale").output)(x.astype("float32"))
+    np.testing.assert_allclose(ops.convert_to_numpy(y), (x - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"stem": "deep"}, r"`stem` must be one of .*got 'deep'"),
+     ({"activation": "relu"}, r"`activation` must be one of .*got 'relu'"),
+     ({"stem": "conv", "patch_size": (8, 4)}, r"2, 4, 8, 16")],
+)  # fmt: skip
+def test_unknown_parts_are_refused(changes, message, tiny_vit):
+    with pytest.raises(ValueError, match=message):
+        tiny_vit(**changes)

@@ -5,7 +5,9 @@ import pytest
 from vit_keras_lib import Recipe
 from vit_keras_lib.training import compare, read_json, write_json
 
-RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=3e-3, warmup_epochs=0, augment="none")
+RECIPE = Recipe(
+    epochs=2, batch_size=8, learning_rate=3e-3, warmup_epochs=0, augment="none", mix=False, ema=None
+)
 KEYS = {
     *("variant", "seed", "validation", "test", "best_epoch", "epochs", "seconds", "parameters"),
     *("device", "date"),
@@ -25,9 +27,9 @@ def run(tmp_path, flowers, tiny_vit):
         return make
 
     def run(seeds=(0, 1), recipe=RECIPE):
-        variants = {"one": maker("one", depth=1), "two": maker("two")}
+        variants = {"one": (maker("one", depth=1), recipe), "two": (maker("two"), recipe)}
         path = tmp_path / "results" / "depth.json"
-        return compare(variants, flowers, recipe, seeds, tmp_path / "runs", path)
+        return compare(variants, flowers, seeds, tmp_path / "runs", path)
 
     run.made, run.path = made, tmp_path / "results" / "depth.json"
     return run
@@ -44,7 +46,9 @@ def test_each_variant_is_trained_once_a_seed(run, flowers):
     assert one < two
     assert result["data"] == flowers.about()
     assert result["run"]["seed"] == [0, 1]
-    assert "seed" not in result["recipe"]
+    assert list(result["recipes"]) == ["one", "two"]
+    assert "seed" not in result["recipes"]["one"]
+    assert result["recipes"]["one"]["pool"] == "cls"  # the model's, not the recipe's
     assert read_json(run.path) == result
 
 
@@ -69,5 +73,7 @@ def test_more_seeds_can_be_added(run):
 
 def test_results_of_another_recipe_are_not_mixed_in(run):
     run(seeds=[0])
-    with pytest.raises(ValueError, match=r"depth\.json holds results of another recipe"):
+    with pytest.raises(
+        ValueError, match=r"holds results of another recipe for 'one': epochs was 2, is 3"
+    ):
         run(recipe=dataclasses.replace(RECIPE, epochs=3))

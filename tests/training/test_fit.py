@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import signal
 import subprocess
@@ -10,7 +11,9 @@ import pytest
 from vit_keras_lib import Recipe, train
 from vit_keras_lib.training import device_name, read_json
 
-RECIPE = Recipe(epochs=8, batch_size=8, learning_rate=3e-3, warmup_epochs=1, augment="none")
+RECIPE = Recipe(
+    epochs=8, batch_size=8, learning_rate=3e-3, warmup_epochs=1, augment="none", mix=False, ema=0.5
+)
 
 
 def assert_same(a, b):
@@ -41,7 +44,8 @@ def test_history_says_what_was_done(trained):
     model, history = trained
     assert {len(values) for values in history.epochs.values()} == {8}
     assert {"loss", "val_accuracy", "learning_rate", "seconds"} <= set(history.epochs)
-    assert history.recipe == dataclasses.asdict(RECIPE)
+    assert history.recipe == dataclasses.asdict(RECIPE.as_done_by(model))
+    assert (history.recipe["pool"], history.recipe["stem"]) == ("cls", "patch")
     assert history.data["source"] == "brightness"
     assert history.parameters == model.count_params()
     assert history.run["seed"] == RECIPE.seed
@@ -124,7 +128,7 @@ photos = tf.data.Dataset.from_tensor_slices((images, labels.astype("int64")))
 flowers = vit_keras_lib.Flowers(
     photos, photos, photos, tuple("abcde"), (24, 16), dict.fromkeys(("train", "validation"), 40), ""
 )
-recipe = vit_keras_lib.Recipe(epochs=4, batch_size=8, warmup_epochs=1, augment="light")
+recipe = vit_keras_lib.Recipe(epochs=4, batch_size=8, warmup_epochs=1, augment="light", ema=0.9)
 keras.utils.set_random_seed(0)
 model = vit_keras_lib.ViT((24, 16), 5, 8, 24, 2, 3, 48, dropout=0.2, drop_path=0.2)
 
@@ -149,10 +153,10 @@ def train_elsewhere(directory, event="nothing", moment=0):
 
 
 def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
-    """Files come in the order best (when there is a new one), log, state."""
+    """Files come in the order best (when there is a new one), log (two files), state."""
     assert train_elsewhere(tmp_path / "whole").returncode == 0
     wanted = np.load(tmp_path / "whole" / "end.npz")
-    for moment in (3, 5):  # before the first state; later, between two files
+    for moment in (4, 6):  # before the first state; later, between two files
         assert train_elsewhere(tmp_path / "run", "kill", moment).returncode == -signal.SIGKILL
     assert train_elsewhere(tmp_path / "run").returncode == 0
     got = np.load(tmp_path / "run" / "end.npz")
@@ -164,14 +168,45 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
 
 
 def test_a_full_disk_ends_in_a_clear_error(tmp_path):
-    full = train_elsewhere(tmp_path / "run", "full disk", 3)
+    full = train_elsewhere(tmp_path / "run", "full disk", 4)
     assert full.returncode == 1
     assert "The state of the run could not be written to 'run'" in full.stderr
     assert "is the disk full?" in full.stderr
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "best.npz", "history.json", "state.npz"
+        "best.npz", "history.csv", "history.json", "state.npz", "tensorboard"
     ]  # fmt: skip
     assert len(np.load(tmp_path / "run" / "best.npz").files) > 10
+
+
+def test_the_log_is_there_for_spreadsheets_and_tensorboard(flowers, tiny_vit, tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    history = train(fresh(tiny_vit), flowers, recipe, tmp_path / "run", verbose=0)
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [float(row["val_loss"]) for row in rows] == history.epochs["val_loss"]
+    if keras.backend.backend() == "tensorflow":
+        assert list((tmp_path / "run" / "tensorboard").glob("train/events*"))
+
+
+def test_the_average_of_weights_is_what_is_validated_and_kept(flowers, tiny_vit):
+    """Averaged by hand after every step; the best epoch is the only one, so it is the last."""
+
+    class ByHand(keras.callbacks.Callback):
+        average = None
+
+        def on_train_batch_end(self, batch, logs=None):
+            now = [np.array(v) for v in self.model.trainable_variables]
+            old = self.average or now
+            self.average = [0.8 * a + 0.2 * b for a, b in zip(old, now, strict=True)]
+
+    model, by_hand = fresh(tiny_vit), ByHand()
+    recipe = dataclasses.replace(RECIPE, epochs=1, ema=0.8)
+    history = train(model, flowers, recipe, callbacks=[by_hand], verbose=0)
+    for average, kept in zip(by_hand.average, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(average, np.array(kept), atol=1e-6)
+    measured = model.evaluate(flowers.batches("validation", 8), verbose=0, return_dict=True)
+    assert measured["loss"] == pytest.approx(history.best["val_loss"], rel=1e-4)
 
 
 def test_ctrl_c_leaves_the_best_weights_so_far(flowers, tiny_vit, trained):

@@ -1,5 +1,6 @@
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -53,10 +54,38 @@ def test_weight_decay_reaches_kernels_only(tiny_vit):
     np.testing.assert_allclose(np.array(kernel), 1 - 0.1 * 0.5, atol=1e-6)
 
 
+def test_without_decay_the_rate_stays_at_the_peak():
+    steady = Recipe(epochs=4, warmup_epochs=1, learning_rate=0.01, decay=False).schedule(10)
+    values = np.array([float(steady(step)) for step in range(41)])
+    np.testing.assert_allclose(values, 0.01 * np.minimum(np.arange(41) / 10, 1), atol=1e-8)
+    assert Recipe(warmup_epochs=0, learning_rate=0.01, decay=False).schedule(10) == 0.01
+
+
+def test_the_recipe_builds_the_model_it_names():
+    fields = dict(drop_path=0.2, pool="cls", stem="shifted", locality=True, layer_scale=0.1)
+    recipe = Recipe(seed=3, **fields)
+    model = recipe.model((24, 16), 5, "flowers/8", depth=1)
+    assert {name: getattr(model, name) for name in fields} == fields
+    assert (model.class_token, model.depth, model.patch_size) == (True, 1, (8, 8))
+    assert recipe.as_done_by(model) == recipe
+    again = recipe.model((24, 16), 5, "flowers/8", depth=1)
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not Recipe(pool="mean").model((24, 16), 5, "flowers/8", depth=1).class_token
+
+
+def test_what_is_recorded_is_the_models_architecture(tiny_vit):
+    done = Recipe(pool="mean", stem="conv").as_done_by(tiny_vit(drop_path=0.3, layer_scale=0.5))
+    assert (done.pool, done.stem, done.drop_path, done.layer_scale) == ("cls", "patch", 0.3, 0.5)
+    other = Recipe().as_done_by(keras.Sequential([keras.Input((24, 16, 3))]))
+    assert (other.pool, other.stem, other.locality) == (None, None, None)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("warmup_epochs", 61.0),
      ("weight_decay", -1.0), ("clip_norm", 0.0), ("label_smoothing", 1.0), ("augment", "wild"),
+     ("ema", 1.0), ("drop_path", 1.0), ("pool", "max"), ("stem", "wide"), ("layer_scale", 0.0),
      ("jit_compile", "yes")],
 )  # fmt: skip
 def test_values_out_of_range_are_refused_by_name(name, value):

@@ -41,6 +41,8 @@ def _with_seeds(dataset: tf.data.Dataset, seed, salt: int) -> tf.data.Dataset:
 
 
 def _geometry_and_colour(strength: str) -> list[keras.Layer]:
+    if strength == "none":
+        return []
     flip = keras.layers.RandomFlip("horizontal")
     if strength == "light":
         # A crop out of the picture padded by 6 % of its mirror image.
@@ -103,7 +105,7 @@ def _rand_augment(operations: int = 2):
     return apply
 
 
-def _augment_batch(strength: str):
+def _augment_batch(strength: str, mix: bool):
     seeds = _FoldedSeeds(seed=0)
     layers = _set_up(seeds, _geometry_and_colour(strength))
     mix_up, cut_mix = _set_up(seeds, [keras.layers.MixUp(0.2), keras.layers.CutMix(1.0)])
@@ -115,7 +117,7 @@ def _augment_batch(strength: str):
         images = tf.cast(images, tf.float32)
         for layer in layers:
             images = layer(images, training=True)
-        if strength == "strong":
+        if mix:
             mixed = mix_up({"images": images, "labels": labels}, training=True)
             cut = cut_mix({"images": images, "labels": labels}, training=True)
             heads = tf.random.stateless_uniform([tf.shape(labels)[0]], seeds.next()) < 0.5  # (B,)
@@ -127,17 +129,18 @@ def _augment_batch(strength: str):
     return apply
 
 
-def batcher(strength: str = "none") -> Callable[..., tf.data.Dataset]:
+def batcher(strength: str = "none", mix: bool = False) -> Callable[..., tf.data.Dataset]:
     """Makes the function that batches pictures and augments them.
 
     - "none": nothing but the batch.
     - "light": flip, small random crop.
     - "medium": flip, random resized crop, brightness, contrast, saturation.
-    - "strong": RandAugment, then all of medium, then for each picture either MixUp or CutMix,
-      which make the labels soft.
+    - "strong": RandAugment (arXiv 1909.13719), then all of medium.
 
     Args:
         strength: One of "none", "light", "medium", "strong".
+        mix: Whether each picture is mixed with another of its batch, by MixUp (arXiv 1710.09412)
+            or by CutMix (arXiv 1905.04899), one as often as the other. Labels get soft.
 
     Returns:
         A function (pictures, batch_size, seed=0, drop_remainder=False) -> dataset of (images
@@ -153,7 +156,7 @@ def batcher(strength: str = "none") -> Callable[..., tf.data.Dataset]:
     in_parallel = partial(tf.data.Dataset.map, num_parallel_calls=tf.data.AUTOTUNE)
     # Made once: layers have state, and `batches` may run inside another tf.data function.
     rand_augment = _rand_augment() if strength == "strong" else None
-    augment_batch = _augment_batch(strength) if strength != "none" else None
+    augment_batch = _augment_batch(strength, mix) if mix or strength != "none" else None
 
     def batches(pictures, batch_size, seed=0, drop_remainder=False):
         if rand_augment:

@@ -117,6 +117,7 @@ class Flowers:
         *,
         shuffle: bool = False,
         augment: str = "none",
+        mix: bool = False,
         seed: int | None = None,
         drop_remainder: bool = False,
         first_epoch: int | None = None,
@@ -128,6 +129,7 @@ class Flowers:
             batch_size: Pictures in a batch.
             shuffle: Shuffle, anew in each epoch.
             augment: "none", "light", "medium" or "strong"; see `augment.batcher`.
+            mix: MixUp and CutMix, which make labels soft; see `augment.batcher`.
             seed: Seed of shuffling and augmentation, `Flowers.seed` if None; the same seed gives
                 the same epochs.
             drop_remainder: Leave out a last batch that is not full.
@@ -149,7 +151,7 @@ class Flowers:
             raise ValueError(f"batch_size={batch_size}; it must be at least 1.")
 
         seed = self.seed if seed is None else seed
-        classes, make_batches = self.num_classes, batcher(augment)
+        classes, make_batches = self.num_classes, batcher(augment, mix)
 
         @tf.autograph.experimental.do_not_convert
         def epoch(number):

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from vit_keras_lib.interpret.residual import run_chain, vit_blocks
+from vit_keras_lib.layers import patchify
 from vit_keras_lib.models.vit import check_images
 
 
@@ -61,15 +62,10 @@ def _open_block(block, x, normed, probe):
     Returns:
         (B, T, dim), and the weights (B, heads, T, T), float32, without the probe.
     """
-    attention, T = block.attention, x.shape[1]
-    qkv = ops.reshape(attention.qkv(normed), (-1, T, 3, attention.num_heads, attention.head_dim))
-    query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), 3)  # (B, heads, T, d)
-    query = query * attention.head_dim**-0.5
-    logits = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, heads, T, T)
-    weights = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+    weights, value = block.attention.weights_and_values(normed)
     heads = ops.matmul(ops.cast(weights + probe, value.dtype), value)  # (B, heads, T, d)
     heads = ops.reshape(ops.transpose(heads, (0, 2, 1, 3)), ops.shape(x))  # -> (B, T, dim)
-    branch = attention.projection(heads)
+    branch = block.attention.projection(heads)
     if block.layer_scale is not None:
         branch = branch * ops.cast(block.scale1, branch.dtype)
     x = x + branch
@@ -191,17 +187,17 @@ def input_gradient(model, images, class_index=None, batch_size=32):
             there.
     """
     images, classes = _checked(model, images, class_index)
-    encoder = model.get_layer("encoder")
-    front = keras.Model(model.input, encoder.input)
+    rescale = model.get_layer("rescale")
+    stem = model.layers[model.layers.index(rescale) + 1]
 
     def explain(x, classes):
-        patches = front(x)  # (b, N, P*P*C)
+        pixels = rescale(x)  # (b, H, W, C)
 
         def logit(inputs):
-            return _class_logits(run_chain(model, encoder, inputs[0]), classes), ()
+            return _class_logits(run_chain(model, stem, inputs[0]), classes), ()
 
-        (slope,), _ = gradient(logit, [patches])
-        return ops.sum(patches * slope, axis=-1)  # (b, N, P*P*C) -> (b, N)
+        (slope,), _ = gradient(logit, [pixels])
+        return ops.sum(patchify(pixels * slope, model.patch_size), axis=-1)  # -> (b, N)
 
     return _on_grid(explain, model.grid, images, classes, batch_size)
 

@@ -19,18 +19,23 @@ class SelfAttention(keras.layers.Layer):
     Args:
         num_heads: number of heads; must divide dim.
         dropout: rate in [0, 1) at which attention weights are dropped in training.
+        locality: locality self-attention of Lee et al. 2021 (arXiv 2112.13492, section 3.2) for
+            small data: no token looks at itself, and the temperature that logits are divided by
+            is learned, from sqrt(d) on.
 
     Raises:
-        ValueError: when built on tokens whose channels the heads do not divide.
+        ValueError: when built on tokens whose channels the heads do not divide, or with locality
+            on a single token, which would have nothing to look at.
     """
 
-    def __init__(self, num_heads, dropout=0.0, **kwargs):
+    def __init__(self, num_heads, dropout=0.0, locality=False, **kwargs):
         """Stores the arguments."""
         super().__init__(**kwargs)
         if not isinstance(num_heads, int) or num_heads < 1:
             raise ValueError(f"`num_heads` must be a positive integer, got {num_heads!r}.")
         self.num_heads = num_heads
         self.dropout = dropout
+        self.locality = locality
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="drop")
 
     def build(self, input_shape):
@@ -43,6 +48,11 @@ class SelfAttention(keras.layers.Layer):
                 f"num_heads={self.num_heads} does not divide dim={dim}: each head takes dim / "
                 f"num_heads channels. Use a number that does, for example {sorted(nearest)}."
             )
+        if self.locality and input_shape[1] == 1:
+            raise ValueError(
+                f"locality=True hides each token from itself, but there is one token only: shape "
+                f"{tuple(input_shape)}. Use smaller patches, or locality=False."
+            )
         self.head_dim = dim // self.num_heads
         # lecun_normal looks at the fan-in only, so fusing q, k and v does not change their scale.
         self.qkv = keras.layers.Dense(
@@ -53,6 +63,12 @@ class SelfAttention(keras.layers.Layer):
             dim, kernel_initializer="lecun_normal", dtype=self.dtype_policy, name="projection"
         )
         self.projection.build(input_shape)
+        if self.locality:
+            self.temperature = self.add_weight(
+                name="temperature",
+                shape=(),
+                initializer=keras.initializers.Constant(self.head_dim**0.5),
+            )
         self.drop.build((input_shape[0], self.num_heads, input_shape[1], input_shape[1]))
 
     def call(self, x, training=None, return_attention_scores=False):
@@ -67,23 +83,42 @@ class SelfAttention(keras.layers.Layer):
             (B, T, dim); with scores, a pair of that and float32 (B, heads, T, T), rows are
             queries and sum to 1 (before dropout).
         """
-        T, k, d = ops.shape(x)[1], self.num_heads, self.head_dim
-        qkv = ops.reshape(self.qkv(x), (-1, T, 3, k, d))  # (B, T, dim) -> (B, T, 3, k, d)
-        needs_weights = return_attention_scores or (training and self.dropout > 0)
+        needs_weights = return_attention_scores or self.locality or (training and self.dropout > 0)
         # JAX has no float16 attention on a CPU.
         fused = HAS_FUSED_ATTENTION and self.compute_dtype != "float16"
         if needs_weights or not fused:
-            # One unstack: the gradient of three slices would write three padded copies.
-            query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), 3)  # (B, k, T, d)
-            logits = ops.matmul(query * d**-0.5, ops.transpose(key, (0, 1, 3, 2)))  # (B, k, T, T)
-            # In half precision the rows would sum to 1 only within 3e-3.
-            weights = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+            weights, value = self.weights_and_values(x)
             dropped = self.drop(ops.cast(weights, value.dtype), training=training)
             heads = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))  # (B, T, k, d)
         else:
-            heads = ops.dot_product_attention(*ops.unstack(qkv, 3, axis=2))  # (B, T, k, d)
+            heads = ops.dot_product_attention(*ops.unstack(self._heads(x), 3, axis=2))
         y = self.projection(ops.reshape(heads, ops.shape(x)))  # (B, T, k, d) -> (B, T, dim)
         return (y, weights) if return_attention_scores else y
+
+    def _heads(self, x):
+        """Makes q, k and v of all heads: (B, T, dim) -> (B, T, 3, k, d)."""
+        return ops.reshape(self.qkv(x), (-1, ops.shape(x)[1], 3, self.num_heads, self.head_dim))
+
+    def weights_and_values(self, x):
+        """Returns who looks where, and what is to be seen there.
+
+        Args:
+            x: tokens (B, T, dim).
+
+        Returns:
+            Attention weights, float32 (B, heads, T, T), rows are queries and sum to 1; values
+            (B, heads, T, d).
+        """
+        # One unstack: the gradient of three slices would write three padded copies.
+        query, key, value = ops.unstack(ops.transpose(self._heads(x), (2, 0, 3, 1, 4)), 3)
+        scale = 1 / self.temperature if self.locality else self.head_dim**-0.5
+        logits = ops.matmul(query * scale, ops.transpose(key, (0, 1, 3, 2)))  # (B, k, T, T)
+        # In half precision the rows would sum to 1 only within 3e-3.
+        logits = ops.cast(logits, "float32")
+        if self.locality:
+            T = ops.shape(x)[1]
+            logits = ops.where(ops.eye(T, dtype="bool"), -float("inf"), logits)
+        return ops.softmax(logits, axis=-1), value
 
     def scores(self, x):
         """Returns the attention weights of tokens (B, T, dim): float32 (B, heads, T, T)."""
@@ -107,4 +142,5 @@ class SelfAttention(keras.layers.Layer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "dropout": self.dropout,
+            "locality": self.locality,
         }

@@ -5,6 +5,13 @@ import keras
 from vit_keras_lib.layers.attention import SelfAttention
 
 
+def _gelu_tanh(x):
+    return keras.activations.gelu(x, approximate=True)
+
+
+ACTIVATIONS = {"gelu": keras.activations.gelu, "gelu_tanh": _gelu_tanh}
+
+
 @keras.saving.register_keras_serializable(package="vit_keras_lib")
 class TransformerBlock(keras.layers.Layer):
     """A pre-norm encoder block: (B, T, dim) -> (B, T, dim).
@@ -21,6 +28,17 @@ class TransformerBlock(keras.layers.Layer):
             (stochastic depth, arXiv 1603.09382).
         layer_scale: initial value of a learned factor per channel on each branch
             (LayerScale, arXiv 2103.17239), or None for none.
+        locality: whether attention is locality self-attention; see `SelfAttention`.
+        activation: "gelu" is exact, "gelu_tanh" its approximation with a tanh (arXiv 1606.08415),
+            which the first published checkpoints were trained with.
+        epsilon: added to the variance in the layer norms.
+        remat: whether training keeps only each branch's input and computes the branch anew for
+            the gradient (arXiv 1604.06174): less memory, more time. For high resolution.
+
+    Raises:
+        ValueError: for an unknown activation; for `remat` with `dropout` or `attention_dropout`:
+            computed anew, a branch would draw other units than it did. `drop_path` draws outside
+            the branches.
     """
 
     def __init__(
@@ -31,25 +49,45 @@ class TransformerBlock(keras.layers.Layer):
         attention_dropout=0.0,
         drop_path=0.0,
         layer_scale=None,
+        locality=False,
+        activation="gelu",
+        epsilon=1e-6,
+        remat=False,
         **kwargs,
     ):
         """Stores the arguments and creates the sublayers that need no shape."""
         super().__init__(**kwargs)
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"`activation` must be one of {tuple(ACTIVATIONS)}, got {activation!r}."
+            )
+        if remat and (dropout or attention_dropout):
+            raise ValueError(
+                f"remat=True computes branches twice and needs dropout=0 and attention_dropout=0, "
+                f"got {dropout} and {attention_dropout}. Use drop_path to regularize, or "
+                "remat=False."
+            )
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.dropout = dropout
         self.attention_dropout = attention_dropout
         self.drop_path = drop_path
         self.layer_scale = layer_scale
+        self.locality = locality
+        self.activation = activation
+        self.epsilon = epsilon
+        self.remat = remat
 
         policy = self.dtype_policy
         norm, dense = keras.layers.LayerNormalization, keras.layers.Dense
-        self.norm1 = norm(epsilon=1e-6, dtype=policy, name="norm1")
-        self.attention = SelfAttention(num_heads, attention_dropout, dtype=policy, name="attention")
-        self.norm2 = norm(epsilon=1e-6, dtype=policy, name="norm2")
+        self.norm1 = norm(epsilon=epsilon, dtype=policy, name="norm1")
+        self.attention = SelfAttention(
+            num_heads, attention_dropout, locality, dtype=policy, name="attention"
+        )
+        self.norm2 = norm(epsilon=epsilon, dtype=policy, name="norm2")
         self.mlp_hidden = dense(
             mlp_dim,
-            activation="gelu",
+            activation=ACTIVATIONS[activation],
             kernel_initializer="lecun_normal",
             dtype=policy,
             name="mlp_hidden",
@@ -91,16 +129,26 @@ class TransformerBlock(keras.layers.Layer):
         Returns:
             (B, T, dim); with scores, a pair of that and float32 (B, heads, T, T).
         """
-        attended = self.attention(
-            self.norm1(x), training=training, return_attention_scores=return_attention_scores
-        )
+
+        def attend(x):
+            return self.attention(
+                self.norm1(x), training=training, return_attention_scores=return_attention_scores
+            )
+
+        def think(x):
+            return self._mlp(self.norm2(x), training)
+
+        if self.remat and training:
+            attend, think = keras.remat(attend), keras.remat(think)
+
+        attended = attend(x)
         branch, scores = attended if return_attention_scores else (attended, None)
         branch = self.drop(branch, training=training)
         if self.layer_scale is not None:
             branch = branch * self.scale1
         x = x + self.skip(branch, training=training)
 
-        branch = self._mlp(self.norm2(x), training)
+        branch = think(x)
         if self.layer_scale is not None:
             branch = branch * self.scale2
         x = x + self.skip(branch, training=training)
@@ -128,4 +176,8 @@ class TransformerBlock(keras.layers.Layer):
             "attention_dropout": self.attention_dropout,
             "drop_path": self.drop_path,
             "layer_scale": self.layer_scale,
+            "locality": self.locality,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "remat": self.remat,
         }

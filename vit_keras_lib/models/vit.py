@@ -1,11 +1,14 @@
 """The Vision Transformer."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from vit_keras_lib.layers import (
+    ConvStem,
     PatchEncoder,
     Patches,
+    ShiftedPatches,
     TransformerBlock,
     patch_grid,
     resize_position_table,
@@ -23,6 +26,7 @@ VARIANTS = {
     "flowers": {"dim": 192, "depth": 6, "num_heads": 12, "mlp_dim": 768},
 }
 POOLS = ("cls", "mean")
+STEMS = ("patch", "conv", "shifted")
 
 
 @keras.saving.register_keras_serializable(package="vit_keras_lib")
@@ -30,13 +34,14 @@ class ViT(keras.Model):
     """The Vision Transformer of Dosovitskiy et al. 2021 (arXiv 2010.11929, figure 1).
 
     Pixels -> patches -> tokens with a place -> encoder blocks -> norm -> one token -> logits.
-    A functional model: its top-level layers are `rescale`, `patches`, `encoder`, `block0`,
-    `block1`, ..., `norm`, `pool` and `head`, so that `keras.Model(vit.input,
+    A functional model: its top-level layers are `rescale`, `patches` (or `stem`), `encoder`,
+    `block0`, `block1`, ..., `norm`, `pool` and `head`, so that `keras.Model(vit.input,
     vit.get_layer("block3").output)` reads or cuts it anywhere. (With dropout there is a layer
-    `dropout` behind the encoder.)
+    `dropout` behind the encoder, with a representation size `pre_logits` before the head.)
 
-    Takes (B, H, W, C) raw pixels from 0 to 255, of any real dtype, and rescales them to [-1, 1]
-    itself. Returns float32 logits (B, num_classes), also under mixed precision.
+    Takes (B, H, W, C) raw pixels from 0 to 255, of any real dtype, and rescales them itself, to
+    [-1, 1] unless told otherwise. Returns float32 logits (B, num_classes), also under mixed
+    precision.
 
     Args:
         image_size: H = W, or (H, W), in pixels; multiples of the patch.
@@ -56,13 +61,25 @@ class ViT(keras.Model):
         drop_path: rate in [0, 1) of stochastic depth in the last block; it grows linearly
             from 0 in the first (arXiv 1603.09382).
         layer_scale: initial LayerScale factor (arXiv 2103.17239), or None.
+        stem: how pixels come to the encoder: "patch" cuts them as the paper does; for small data,
+            "conv" is a convolutional stem (`ConvStem`, patch a power of two) and "shifted" cuts
+            shifted copies too (`ShiftedPatches`).
+        locality: whether attention is local self-attention for small data (see `SelfAttention`).
+        representation_size: width of one more Dense, with tanh, before the head (section 3.1 of
+            the paper, for pre-training), or None for none.
+        activation: of the MLPs, "gelu" or "gelu_tanh" (see `TransformerBlock`).
+        epsilon: added to the variance in all layer norms.
+        pixel_mean: what is subtracted from pixels, in 0 to 255; a number, or one for each channel.
+        pixel_std: what pixels are then divided by, likewise.
+        remat: whether training computes the blocks' branches anew for the gradient: less memory,
+            more time (see `TransformerBlock`).
         channels: C, 3 for RGB.
         dtype: dtype or policy of the layers; None takes Keras' global policy.
         **kwargs: `name` and `trainable` of keras.Model.
 
     Raises:
         ValueError: for an image that is not a whole number of patches, heads that do not divide
-            dim, an unknown pool or position, or (when called) images of another size.
+            dim, an unknown pool, position or stem, or (when called) images of another size.
     """
 
     def __init__(
@@ -82,6 +99,14 @@ class ViT(keras.Model):
         attention_dropout=0.0,
         drop_path=0.0,
         layer_scale=None,
+        stem="patch",
+        locality=False,
+        representation_size=None,
+        activation="gelu",
+        epsilon=1e-6,
+        pixel_mean=127.5,
+        pixel_std=127.5,
+        remat=False,
         channels=3,
         dtype=None,
         **kwargs,
@@ -90,6 +115,8 @@ class ViT(keras.Model):
         kwargs.setdefault("name", "vit")
         if pool not in POOLS:
             raise ValueError(f"`pool` must be one of {POOLS}, got {pool!r}.")
+        if stem not in STEMS:
+            raise ValueError(f"`stem` must be one of {STEMS}, got {stem!r}.")
         if pool == "cls" and not class_token:
             raise ValueError(
                 'pool="cls" reads the class token, but class_token=False came. '
@@ -101,8 +128,17 @@ class ViT(keras.Model):
 
         images = keras.Input((*image_size, channels), dtype="float32", name="images")
         # float32 up to the projection: half precision has too few bits for pixels.
-        x = keras.layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name="rescale")(images)
-        x = Patches(patch_size, dtype="float32", name="patches")(x)  # (B, N, P*P*C)
+        mean, std = np.broadcast_arrays(np.float64(pixel_mean), np.float64(pixel_std))
+        rescale = keras.layers.Rescaling(
+            (1 / std).tolist(), (-mean / std).tolist(), dtype="float32", name="rescale"
+        )
+        x = rescale(images)
+        if stem == "patch":
+            x = Patches(patch_size, dtype="float32", name="patches")(x)  # (B, N, P*P*C)
+        elif stem == "shifted":
+            x = ShiftedPatches(patch_size, dtype=policy, name="stem")(x)  # (B, N, 5*P*P*C)
+        else:
+            x = ConvStem(patch_size, dim, dtype=policy, name="stem")(x)  # (B, N, dim)
         encoder = PatchEncoder(
             dim, position, class_token, register_tokens, grid, dtype=policy, name="encoder"
         )
@@ -117,11 +153,19 @@ class ViT(keras.Model):
                 attention_dropout,
                 drop_path * i / max(depth - 1, 1),
                 layer_scale,
+                locality,
+                activation,
+                epsilon,
+                remat,
                 dtype=policy,
                 name=f"block{i}",
             )(x)
-        x = keras.layers.LayerNormalization(epsilon=1e-6, dtype=policy, name="norm")(x)
+        x = keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name="norm")(x)
         x = TokenPooling(pool, encoder.num_prefix_tokens, dtype=policy, name="pool")(x)  # (B, dim)
+        if representation_size:
+            x = keras.layers.Dense(
+                representation_size, activation="tanh", dtype=policy, name="pre_logits"
+            )(x)  # (B, representation_size)
         logits = keras.layers.Dense(
             num_classes,
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
@@ -146,6 +190,14 @@ class ViT(keras.Model):
         self.attention_dropout = attention_dropout
         self.drop_path = drop_path
         self.layer_scale = layer_scale
+        self.stem = stem
+        self.locality = locality
+        self.representation_size = representation_size
+        self.activation = activation
+        self.epsilon = epsilon
+        self.pixel_mean = pixel_mean
+        self.pixel_std = pixel_std
+        self.remat = remat
         self.channels = channels
 
         self.grid = grid
@@ -223,6 +275,14 @@ class ViT(keras.Model):
             "attention_dropout": self.attention_dropout,
             "drop_path": self.drop_path,
             "layer_scale": self.layer_scale,
+            "stem": self.stem,
+            "locality": self.locality,
+            "representation_size": self.representation_size,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "pixel_mean": self.pixel_mean,
+            "pixel_std": self.pixel_std,
+            "remat": self.remat,
             "channels": self.channels,
         }
 

@@ -7,20 +7,21 @@ import keras
 from tqdm import tqdm
 
 from vit_keras_lib.training.fit import train
+from vit_keras_lib.training.recipe import ARCHITECTURE
 from vit_keras_lib.training.results import provenance, read_json, write_json
 
 
-def compare(variants, flowers, recipe, seeds, directory, path, verbose=0):
-    """Trains each variant once a seed, all by one recipe, and stores how well each does.
+def compare(variants, flowers, seeds, directory, path, verbose=0):
+    """Trains each variant once a seed and stores how well each does.
 
     The epoch is chosen on validation; the test photos are looked at once a run, at its end. A row
     is stored as soon as its run ends, and an interrupted run goes on where it was: the same call
     again does what is missing.
 
     Args:
-        variants: name -> a function without arguments that returns a new model.
+        variants: name -> (a function that returns a new model, the `Recipe` to train it by, whose
+            seed is replaced by each of `seeds`).
         flowers: what `load_flowers` returns.
-        recipe: a `Recipe`; its seed is replaced by each of `seeds`.
         seeds: the seeds.
         directory: where the runs keep their state, a folder each.
         path: JSON file of the results.
@@ -28,31 +29,43 @@ def compare(variants, flowers, recipe, seeds, directory, path, verbose=0):
 
     Returns:
         What is in the file: "rows" (variant, seed, validation and test accuracy in [0, 1],
-        epochs, best_epoch from 0, seconds, parameters, device, date), "recipe", "data" and "run"
-        (seeds, and the device, versions and date of the last row).
+        epochs, best_epoch from 0, seconds, parameters, device, date), "recipes" (by variant; the
+        fields of the architecture are those of the model), "data" and "run" (seeds, and the
+        device, versions and date of the last row).
 
     Raises:
-        ValueError: if the file holds results of another recipe or of other photos.
+        ValueError: if the file holds results of another recipe for one of these variants, or of
+            other photos.
     """
     directory, path = Path(directory), Path(path)
-    settings = dataclasses.asdict(recipe)
-    del settings["seed"]
-    about = {"recipe": settings, "data": flowers.about()}
-    stored = read_json(path) if path.exists() else {"rows": [], **about}
-    if {key: stored[key] for key in about} != about:
+    stored = {"rows": [], "recipes": {}, "data": flowers.about()}
+    if path.exists():
+        stored = read_json(path)
+    if stored["data"] != flowers.about():
         raise ValueError(
-            f"{path.name} holds results of another recipe or of other photos: stored "
-            f"{stored['recipe']}, {stored['data']}; wanted {settings}, {about['data']}. "
-            "Choose another file, or remove it."
+            f"{path.name} holds results of other photos: stored {stored['data']}; wanted "
+            f"{flowers.about()}. Choose another file, or remove it."
         )
+    for name, (_, recipe) in variants.items():
+        known, new = stored["recipes"].get(name), _settings(recipe)
+        changed = [
+            key for key in new if known and key not in ARCHITECTURE and known[key] != new[key]
+        ]
+        if changed:
+            raise ValueError(
+                f"{path.name} holds results of another recipe for {name!r}: "
+                + ", ".join(f"{key} was {known[key]}, is {new[key]}" for key in changed)
+                + ". Choose another file, or remove it."
+            )
     done = {(row["variant"], row["seed"]) for row in stored["rows"]}
     wanted = [(name, seed) for seed in seeds for name in variants]
     todo = [run for run in wanted if run not in done]
     for name, seed in tqdm(todo, desc=path.stem, unit="run", disable=None):
+        make, recipe = variants[name]
+        recipe = dataclasses.replace(recipe, seed=seed)
         keras.utils.set_random_seed(seed)
-        model = variants[name]()
-        one = dataclasses.replace(recipe, seed=seed)
-        history = train(model, flowers, one, directory / f"{name}-{seed}", verbose=verbose)
+        model = make()
+        history = train(model, flowers, recipe, directory / f"{name}-{seed}", verbose=verbose)
         test = model.evaluate(
             flowers.batches("test", recipe.batch_size), verbose=0, return_dict=True
         )
@@ -70,6 +83,12 @@ def compare(variants, flowers, recipe, seeds, directory, path, verbose=0):
         }
         run = provenance(sorted({seed, *(other for _, other in done)}))
         done.add((name, seed))
-        stored = {**stored, "rows": [*stored["rows"], row], "run": run}
+        recipes = {**stored["recipes"], name: _settings(recipe.as_done_by(model))}
+        stored = {**stored, "rows": [*stored["rows"], row], "recipes": recipes, "run": run}
         write_json(path, stored)
     return stored
+
+
+def _settings(recipe):
+    """A recipe without its seed."""
+    return {name: value for name, value in dataclasses.asdict(recipe).items() if name != "seed"}

@@ -1,6 +1,9 @@
 """One function that trains."""
 
+import contextlib
+import csv
 import dataclasses
+import io
 import math
 import os
 import time
@@ -9,7 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from vit_keras_lib.training.results import provenance, read_json, write_json
+from vit_keras_lib.training.device import choose_setup, find_device
+from vit_keras_lib.training.results import provenance, read_json, write_json, write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +25,7 @@ class History:
             "learning_rate" at the end of the epoch, "seconds") one value an epoch. Training
             measures are taken on augmented photos, with smoothed labels.
         best_epoch: index (from 0) of the epoch whose weights the model now has.
-        recipe: the `Recipe`, as a dict.
+        recipe: the `Recipe`, as a dict; the fields of the architecture are the model's own.
         data: source, protocol, fingerprint and sizes of the photos.
         parameters: number of the model's weights.
         run: seed, device, backend, versions and date.
@@ -52,6 +56,9 @@ class _Logbook(keras.callbacks.Callback):
     run is one file, weights, random state and optimizer: the number of its steps tells the epoch.
     (`keras.callbacks.BackupAndRestore` writes the epoch to a second file, and a process killed
     between the two would train an epoch twice.)
+
+    With an average of weights (`SwapEMAWeights`, which must come first) the model holds the average
+    at the end of an epoch and its own weights again when the next begins: the state is stored then.
     """
 
     def __init__(self, directory, about, steps):
@@ -82,7 +89,7 @@ class _Logbook(keras.callbacks.Callback):
             return 0
         model.optimizer.build(model.trainable_variables)
         self._load("state", [*model.variables, *model.optimizer.variables])
-        return int(model.optimizer.iterations) // self.steps
+        return int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // self.steps
 
     def _save(self, name, variables):
         """Writes variables to a file of a temporary name, then renames it: all or nothing."""
@@ -97,18 +104,24 @@ class _Logbook(keras.callbacks.Callback):
         finally:
             partial.unlink(missing_ok=True)
 
-    def _store(self, is_best):
+    @contextlib.contextmanager
+    def _storing(self):
         try:
-            if is_best:
-                self._save("best", self.model.weights)
-            write_json(self.directory / "history.json", dataclasses.asdict(self.history()))
-            self._save("state", [*self.model.variables, *self.model.optimizer.variables])
+            yield
         except OSError as error:
             raise OSError(
                 f"The state of the run could not be written to {self.directory.name!r} after epoch "
                 f"{self.done}; is the disk full? What was stored before is intact: make room and "
                 f"make the same call again. ({error})"
             ) from error
+
+    def _table(self):
+        """The log as comma-separated values, a row an epoch."""
+        table = io.StringIO()
+        rows = csv.writer(table)
+        rows.writerow(["epoch", *self.epochs])
+        rows.writerows(zip(range(1, self.done + 1), *self.epochs.values(), strict=True))
+        return table.getvalue()
 
     def _load(self, name, variables):
         with np.load(self.directory / f"{name}.npz") as stored:
@@ -118,6 +131,9 @@ class _Logbook(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         # A run killed between the log and the state does this epoch again.
         self.epochs = {name: values[:epoch] for name, values in self.epochs.items()}
+        if self.directory and epoch:
+            with self._storing():
+                self._save("state", [*self.model.variables, *self.model.optimizer.variables])
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -134,7 +150,11 @@ class _Logbook(keras.callbacks.Callback):
             self.best_epoch = epoch
             self.best_weights = self.model.get_weights()
         if self.directory:
-            self._store(is_best)
+            with self._storing():
+                if is_best:
+                    self._save("best", self.model.weights)
+                write_text(self.directory / "history.csv", self._table())
+                write_json(self.directory / "history.json", dataclasses.asdict(self.history()))
 
     def history(self):
         return History(self.epochs, self.best_epoch, **self.about)
@@ -149,19 +169,20 @@ class _Logbook(keras.callbacks.Callback):
 def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
     """Trains a classifier and leaves it with the weights of its best epoch on validation.
 
-    For weights drawn by the same seed, call `keras.utils.set_random_seed(recipe.seed)` before
-    the model is made.
+    For weights drawn by the same seed, make the model with `recipe.model`, or call
+    `keras.utils.set_random_seed(recipe.seed)` before it is made.
 
     Args:
         model: a Keras classifier of (B, H, W, C) raw pixels that returns logits
             (B, num_classes), such as `ViT`. Compiled here.
         flowers: what `load_flowers` returns.
         recipe: a `Recipe`.
-        directory: where to keep the state of the run (log, best weights, last weights). The same
-            call again goes on after the last finished epoch, or, if all are done, returns the
-            stored result. However often it was interrupted, or killed, the run ends with the
-            weights of one that never was, on a CPU to the bit (unless damaged files turn up in a
-            streamed set and shorten its epochs). None keeps nothing on disk.
+        directory: where to keep the state of the run (best weights, last weights) and its log
+            (JSON, CSV and, on TensorFlow, TensorBoard's in `tensorboard/`). The same call again
+            goes on after the last finished epoch, or, if all are done, returns the stored result.
+            However often it was interrupted, or killed, the run ends with the weights of one that
+            never was, on a CPU to the bit (unless damaged files turn up in a streamed set and
+            shorten its epochs). None keeps nothing on disk.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
@@ -186,7 +207,7 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         )
     keras.utils.set_random_seed(recipe.seed)
     about = {
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": dataclasses.asdict(recipe.as_done_by(model)),
         "data": flowers.about(),
         "parameters": model.count_params(),
         "run": provenance(recipe.seed),
@@ -199,13 +220,16 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
     finished = logbook.done == recipe.epochs
     if finished:
         logbook.restore_best(model)
+    jit_compile = recipe.jit_compile
+    if jit_compile == "auto":
+        jit_compile = choose_setup(find_device()).jit_compile
     model.compile(
         optimizer=recipe.optimizer(model, steps),
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=recipe.label_smoothing
         ),
         metrics=["accuracy"],
-        jit_compile=recipe.jit_compile,
+        jit_compile=jit_compile,
     )
     if finished:
         return logbook.history()
@@ -215,9 +239,15 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         recipe.batch_size,
         shuffle=True,
         augment=recipe.augment,
+        mix=recipe.mix,
         seed=recipe.seed,
         first_epoch=first_epoch,
     )
+    own = [logbook, keras.callbacks.TerminateOnNaN()]
+    if recipe.ema is not None:
+        own.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if directory is not None and keras.backend.backend() == "tensorflow":
+        own.append(keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False))
     try:
         fitted = model.fit(
             batches,
@@ -225,7 +255,7 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
             validation_data=flowers.batches("validation", recipe.batch_size),
             initial_epoch=first_epoch,
             epochs=recipe.epochs,
-            callbacks=[logbook, keras.callbacks.TerminateOnNaN(), *callbacks],
+            callbacks=[*own, *callbacks],
             shuffle=False,  # the batches are shuffled already
             verbose=verbose,
         )

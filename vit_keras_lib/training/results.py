@@ -52,16 +52,21 @@ def provenance(seed):
     }
 
 
-def write_json(path, content):
-    """Writes `content` as JSON, all of it or nothing: to a temporary name, then renamed."""
+def write_text(path, text):
+    """Writes a file, all of it or nothing: to a temporary name, then renamed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path, content):
+    """Writes `content` as JSON, all of it or nothing."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_json(path):

@@ -1,0 +1,669 @@
+"""How fast Vision Transformers of equal sizes are, and what memory they take, side by side.
+
+    python benchmarks/models.py [--tokens 64 144] [--batch 32] [--rounds 5]
+    KERAS_BACKEND=jax python benchmarks/models.py --variant B/16 --dtype mixed_bfloat16 --batch 256
+
+Each model lives in a process of its own and sleeps while another runs one round: a train round,
+then an inference round. Rounds are interleaved, the median over rounds counts. Each model is tried
+in all its modes (jit on and off, or eager and compiled); its best one counts, for training and for
+inference apart. A model whose package is not installed is left out, and named.
+
+On a GPU give nothing else to do to it; its bfloat16 peak is known for a few (or --peak-tflops).
+"""
+
+import argparse
+import ctypes
+import dataclasses
+import functools
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+
+STARTED = time.perf_counter()
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed.json"
+PATCH = 8
+IMAGE_SIDES = {64: 64, 144: 96, 256: 128, 576: 192}  # tokens -> pixels, at patches of 8 x 8
+BATCH_TOKENS = 32 * 144  # so the dense layers have the same work at each size
+VARIANTS = {
+    "S/16": {"dim": 384, "depth": 12, "heads": 6, "mlp_dim": 1536},
+    "B/16": {"dim": 768, "depth": 12, "heads": 12, "mlp_dim": 3072},
+}
+# Dense bfloat16 TFLOP/s by the vendor's data sheets.
+KNOWN_PEAKS = {"H100": 989, "H200": 989}
+KERAS_MODES, TORCH_MODES = ("jit", "no jit"), ("eager", "compiled")
+# Row -> modes, packages. The first is the one that all are compared with.
+MODELS = {
+    "vit_keras_lib": (KERAS_MODES, ("keras",)),
+    "vit_keras_lib, remat": (KERAS_MODES, ("keras",)),
+    "keras.io example": (KERAS_MODES, ("keras",)),
+    "KerasHub": (KERAS_MODES, ("keras_hub",)),
+    "PyTorch eager": (("eager",), ("torch",)),
+    "PyTorch compiled": (("compiled",), ("torch",)),
+    "timm": (TORCH_MODES, ("torch", "timm")),
+}
+OURS = "vit_keras_lib"
+DEFAULT_MODELS = tuple(name for name in MODELS if "remat" not in name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What all models have in common."""
+
+    image: int
+    patch: int
+    dim: int
+    depth: int
+    heads: int
+    mlp_dim: int
+    classes: int
+    batch: int
+    dtype: str
+
+    @property
+    def tokens(self):
+        """Patches of an image; there is no class token."""
+        return (self.image // self.patch) ** 2
+
+    @property
+    def flops(self):
+        """Operations in the matrix products of one image's forward pass, two per product."""
+        T, D, M = self.tokens, self.dim, self.mlp_dim
+        block = T * D * (4 * D + 2 * M) + 2 * T * T * D  # q, k, v, projection, MLP; attention
+        return 2 * (T * 3 * self.patch**2 * D + self.depth * block + D * self.classes)
+
+    def data(self):
+        """Returns images (B, H, W, 3), float32 from 0 to 255, and labels (B,)."""
+        import numpy as np
+
+        rng = np.random.default_rng(0)
+        images = rng.uniform(0, 255, (self.batch, self.image, self.image, 3)).astype("float32")
+        return images, rng.integers(0, self.classes, self.batch)
+
+
+# --- The models -------------------------------------------------------------------------------
+
+
+def our_model(s, **options):
+    """The ViT of this library."""
+    from vit_keras_lib import ViT
+
+    return ViT(
+        s.image, s.classes, s.patch, s.dim, s.depth, s.heads, s.mlp_dim,
+        pool="mean", class_token=False, **options,
+    )  # fmt: skip
+
+
+def keras_io_model(s, head_dim=None):
+    """The construction of the ViT example on keras.io, at these sizes (its heads have dim each)."""
+    from keras import Input, Model, layers, ops
+
+    class Patches(layers.Layer):
+        def call(self, images):
+            patches = ops.image.extract_patches(images, s.patch)  # (B, H/P, W/P, P*P*C)
+            return ops.reshape(patches, (-1, s.tokens, patches.shape[-1]))  # (B, N, P*P*C)
+
+    class PatchEncoder(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.projection = layers.Dense(s.dim)
+            self.place = layers.Embedding(s.tokens, s.dim)
+
+        def call(self, patches):
+            return self.projection(patches) + self.place(ops.arange(s.tokens)[None])
+
+    def mlp(x, widths, dropout):
+        for width in widths:
+            x = layers.Dropout(dropout)(layers.Dense(width, activation="gelu")(x))
+        return x
+
+    images = Input((s.image, s.image, 3))
+    x = PatchEncoder()(Patches()(layers.Rescaling(1 / 127.5, -1.0)(images)))  # (B, N, dim)
+    for _ in range(s.depth):
+        normed = layers.LayerNormalization(epsilon=1e-6)(x)
+        attention = layers.MultiHeadAttention(s.heads, head_dim or s.dim // s.heads, dropout=0.1)
+        x = layers.Add()([attention(normed, normed), x])
+        normed = layers.LayerNormalization(epsilon=1e-6)(x)
+        x = layers.Add()([mlp(normed, (s.mlp_dim, s.dim), 0.1), x])
+    x = layers.Flatten()(layers.LayerNormalization(epsilon=1e-6)(x))  # (B, N * dim)
+    x = mlp(layers.Dropout(0.5)(x), (2048, 1024), 0.5)
+    return Model(images, layers.Dense(s.classes, dtype="float32")(x))
+
+
+def keras_hub_model(s):
+    """KerasHub's backbone with a Dense on the mean token."""
+    from keras import Input, Model, layers
+    from keras_hub.models import ViTBackbone
+
+    backbone = ViTBackbone(
+        (s.image, s.image, 3), (s.patch, s.patch), s.depth, s.heads, s.dim, s.mlp_dim,
+        use_class_token=False,
+    )  # fmt: skip
+    images = Input((s.image, s.image, 3))
+    tokens = backbone(layers.Rescaling(1 / 127.5, -1.0)(images))  # (B, N, dim)
+    mean = layers.GlobalAveragePooling1D()(tokens)  # (B, dim)
+    return Model(images, layers.Dense(s.classes, dtype="float32")(mean))
+
+
+def torch_model(s):
+    """A ViT in plain PyTorch, with its fused attention."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(s.dim, 1e-6), nn.LayerNorm(s.dim, 1e-6)
+            self.qkv, self.projection = nn.Linear(s.dim, 3 * s.dim), nn.Linear(s.dim, s.dim)
+            self.mlp = nn.Sequential(
+                nn.Linear(s.dim, s.mlp_dim), nn.GELU(), nn.Linear(s.mlp_dim, s.dim)
+            )
+
+        def forward(self, x):
+            qkv = self.qkv(self.norm1(x)).unflatten(2, (3, s.heads, -1))  # (B, T, 3, k, d)
+            heads = functional.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4))
+            x = x + self.projection(heads.transpose(1, 2).flatten(2))  # (B, k, T, d) -> (B, T, dim)
+            return x + self.mlp(self.norm2(x))
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.projection = nn.Linear(3 * s.patch**2, s.dim)
+            self.place = nn.Parameter(0.02 * torch.randn(s.tokens, s.dim))
+            self.blocks = nn.Sequential(*(Block() for _ in range(s.depth)))
+            self.norm, self.head = nn.LayerNorm(s.dim, 1e-6), nn.Linear(s.dim, s.classes)
+
+        def forward(self, images):
+            grid, P = s.image // s.patch, s.patch
+            x = (images / 127.5 - 1).reshape(-1, grid, P, grid, P, 3)
+            x = x.transpose(2, 3).reshape(-1, s.tokens, 3 * P**2)  # (B, N, P*P*C)
+            x = self.blocks(self.projection(x) + self.place)  # (B, N, dim)
+            return self.head(self.norm(x).mean(1))
+
+    return Net()
+
+
+def timm_model(s):
+    """The VisionTransformer of timm, without a class token."""
+    from timm.models.vision_transformer import VisionTransformer
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.vit = VisionTransformer(
+                s.image, s.patch, 3, s.classes, global_pool="avg", class_token=False,
+                embed_dim=s.dim, depth=s.depth, num_heads=s.heads, mlp_ratio=s.mlp_dim / s.dim,
+                fc_norm=False,
+            )  # fmt: skip
+
+        def forward(self, images):
+            return self.vit((images / 127.5 - 1).permute(0, 3, 1, 2))  # (B, C, H, W)
+
+    return Net()
+
+
+MAKERS = {
+    "vit_keras_lib": our_model,
+    "vit_keras_lib, remat": functools.partial(our_model, remat=True),
+    "keras.io example": keras_io_model,
+    "KerasHub": keras_hub_model,
+    "PyTorch eager": torch_model,
+    "PyTorch compiled": torch_model,
+    "timm": timm_model,
+}
+
+
+# --- Steps: functions (train, infer, wait, memory); `wait` blocks until its argument is computed --
+
+
+def keras_steps(s, maker, mode):
+    """Steps of a Keras model, on whatever backend."""
+    import keras
+
+    keras.config.set_dtype_policy(s.dtype)
+    model = maker(s)
+    images, labels = s.data()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(1e-3), loss, jit_compile=mode == "jit")
+    if keras.backend.backend() == "jax":
+        return *jax_steps(model, images, labels), jax_memory
+    images, labels = map(keras.ops.convert_to_tensor, (images, labels))
+    train = functools.partial(model.train_on_batch, images, labels)
+    infer = functools.partial(model.predict_on_batch, images)
+    memory = torch_memory if keras.backend.backend() == "torch" else tensorflow_memory
+    return train, infer, lambda result: None, memory  # both return numbers: nothing to wait for
+
+
+def jax_steps(model, images, labels):
+    """Steps of a Keras model on JAX that do not wait for each other."""
+    import jax
+
+    model.optimizer.build(model.trainable_variables)
+    images, labels = jax.device_put((images, labels))
+    trainable, fixed, state = (
+        [v.value for v in group]
+        for group in (
+            model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
+        )
+    )  # fmt: skip
+
+    def objective(trainable, fixed, images, labels):
+        logits, fixed = model.stateless_call(trainable, fixed, images, training=True)
+        return model.loss(labels, logits), fixed
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
+    def train_step(trainable, fixed, state, images, labels):
+        gradient = jax.value_and_grad(objective, has_aux=True)
+        (value, fixed), slopes = gradient(trainable, fixed, images, labels)
+        trainable, state = model.optimizer.stateless_apply(state, slopes, trainable)
+        return value, trainable, fixed, state
+
+    @jax.jit
+    def infer_step(trainable, fixed, images):
+        return model.stateless_call(trainable, fixed, images, training=False)[0]
+
+    def train():
+        nonlocal trainable, fixed, state
+        value, trainable, fixed, state = train_step(trainable, fixed, state, images, labels)
+        return value
+
+    return train, lambda: infer_step(trainable, fixed, images), jax.block_until_ready
+
+
+def torch_steps(s, maker, mode):
+    """Steps of a PyTorch module."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    half = torch.autocast(device, torch.bfloat16, enabled=s.dtype == "mixed_bfloat16")
+    torch.manual_seed(0)
+    model = maker(s).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.004, fused=True)
+    images, labels = (torch.as_tensor(a, device=device) for a in s.data())
+    forward = torch.compile(model) if mode == "compiled" else model
+
+    def train():
+        model.train()
+        with half:
+            logits = forward(images)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def infer():
+        model.eval()
+        with torch.inference_mode(), half:
+            return forward(images)
+
+    return train, infer, lambda result: result.sum().item(), torch_memory
+
+
+def resident_memory():
+    """Peak resident memory of this process in GB."""
+    import resource
+
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def torch_memory():
+    """Peak memory in GB: the GPU's where there is one."""
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    return torch.cuda.max_memory_allocated() / 1e9 if has_gpu else resident_memory()
+
+
+def jax_memory():
+    """Peak memory in GB: the GPU's where there is one."""
+    import jax
+
+    stats = jax.local_devices()[0].memory_stats()
+    return stats["peak_bytes_in_use"] / 1e9 if stats else resident_memory()
+
+
+def tensorflow_memory():
+    """Peak memory in GB: the GPU's where there is one."""
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e9
+    return resident_memory()
+
+
+# --- A worker: one model in one mode, or the matrix products ----------------------------------
+
+
+def rate(step, wait, count):
+    """Steps a second, after one to warm up."""
+    wait(step())
+    started = time.perf_counter()
+    for _ in range(count):
+        result = step()
+    wait(result)
+    return count / (time.perf_counter() - started)
+
+
+def model_rounds(s, name, mode, seconds):
+    """Yields what the first steps took, then one round after the other."""
+    build = torch_steps if "torch" in MODELS[name][1] else keras_steps
+    train, infer, wait, memory = build(s, MAKERS[name], mode)
+    wait(train())
+    first = time.perf_counter() - STARTED
+    wait(infer())
+    counts = [max(1, round(seconds * rate(step, wait, 1))) for step in (train, infer)]
+    yield {"first": first}
+    while True:
+        yield {
+            "train": s.batch * rate(train, wait, counts[0]),
+            "infer": s.batch * rate(infer, wait, counts[1]),
+            "memory": memory(),
+        }
+
+
+def product_rounds(s, seconds):
+    """Yields, after a warm-up, the highest FLOP/s of the backend's matrix product in each round."""
+    import keras
+    import numpy as np
+
+    dtype = s.dtype.removeprefix("mixed_")
+    rng = np.random.default_rng(0)
+    sides = (512, 1024, 2048) if dtype == "float32" else (4096, 8192)
+    pairs = [
+        [keras.ops.convert_to_tensor(rng.normal(size=(n, n)), dtype) for _ in "ab"] for n in sides
+    ]
+
+    def wait(product):
+        keras.ops.convert_to_numpy(product[0, 0])
+
+    steps = [functools.partial(keras.ops.matmul, *pair) for pair in pairs]
+    for step in steps:
+        wait(step())
+    counts = [max(1, round(seconds / 2 * rate(step, wait, 1))) for step in steps]
+    yield {"first": time.perf_counter() - STARTED}
+    while True:
+        yield {
+            str(n): 2 * n**3 * rate(step, wait, count)
+            for n, step, count in zip(sides, steps, counts, strict=True)
+        }
+
+
+def give_back():
+    """Returns freed memory to the system, so that sleepers leave room (glibc)."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def work(task):
+    """Runs a worker: one round for each line that comes in, one line of JSON out."""
+    reply = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is not a reply
+    s = Sizes(**task["sizes"])
+    if task["name"] is None:
+        rounds = product_rounds(s, task["seconds"])
+    else:
+        rounds = model_rounds(s, task["name"], task["mode"], task["seconds"])
+    print(json.dumps(next(rounds)), file=reply, flush=True)
+    for _ in sys.stdin:
+        answer = json.dumps(next(rounds))
+        give_back()
+        print(answer, file=reply, flush=True)
+
+
+class Worker:
+    """A worker process, asleep but for the rounds it is asked for."""
+
+    def __init__(self, s, name, mode, seconds):
+        """Starts it and waits for its first steps."""
+        self.label = ", ".join(filter(None, (name or "matrix product", mode)))
+        task = {"sizes": dataclasses.asdict(s), "name": name, "mode": mode, "seconds": seconds}
+        environment = {
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            # Several processes share a GPU.
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            **os.environ,
+        }
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  (close() closes it)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--work", json.dumps(task)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            env=environment,
+        )  # fmt: skip
+        self.first = self._answer()["first"]
+        self.rounds = []
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.log.seek(0)
+            raise RuntimeError(f"{self.label} broke off:\n{self.log.read()[-3000:]}")
+        return json.loads(line)
+
+    def run(self):
+        """Has it run one round."""
+        print(file=self.process.stdin, flush=True)
+        self.rounds.append(self._answer())
+
+    def median(self, key):
+        """The median of its rounds."""
+        return statistics.median(r[key] for r in self.rounds)
+
+    def close(self):
+        """Ends it."""
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+
+# --- The comparison ---------------------------------------------------------------------------
+
+
+def measure(s, names, rounds, seconds):
+    """Measures the models at one size; returns a row each, and the peak of the matrix product."""
+    workers = []
+    try:
+        for name, mode in [(None, None), *((n, m) for n in names for m in modes_of(n))]:
+            workers.append(Worker(s, name, mode, seconds))
+            workers[-1].name, workers[-1].mode = name, mode
+            print(f"  {workers[-1].label}: first step after {workers[-1].first:.1f} s", flush=True)
+        for _ in range(rounds):
+            for worker in workers:
+                worker.run()
+    finally:
+        for worker in workers:
+            worker.close()
+    products, *models = workers
+    peak = max(products.median(side) for side in products.rounds[0])
+    rows = []
+    for name in names:
+        own = [w for w in models if w.name == name]
+        train = max(own, key=lambda w: w.median("train"))
+        infer = max(own, key=lambda w: w.median("infer"))
+        rows.append(
+            {
+                "model": name,
+                "tokens": s.tokens,
+                "batch": s.batch,
+                "train, img/s": train.median("train"),
+                "train mode": train.mode,
+                "inference, img/s": infer.median("infer"),
+                "inference mode": infer.mode,
+                "train, of matmul peak": 3 * s.flops * train.median("train") / peak,
+                "inference, of matmul peak": s.flops * infer.median("infer") / peak,
+                "peak memory, GB": train.rounds[-1]["memory"],
+                "first step, s": train.first,
+                "rounds": {
+                    w.mode: {key: [r[key] for r in w.rounds] for key in ("train", "infer")}
+                    for w in own
+                },
+            }
+        )
+    return rows, peak
+
+
+def modes_of(name):
+    """The modes to try: on JAX nobody runs a Keras model without jit."""
+    modes, packages = MODELS[name]
+    on_jax = os.environ.get("KERAS_BACKEND") == "jax"
+    return ("jit",) if on_jax and "torch" not in packages else modes
+
+
+def add_ratios(rows, peak_flops, flops):
+    """Adds each row's ratios to ours and, where the device's peak is known, its utilisation."""
+    ours = next((row for row in rows if row["model"] == OURS), None)
+    for row in rows:
+        for kind in ("train", "inference"):
+            if ours:
+                row[f"{kind}, ratio to ours"] = row[f"{kind}, img/s"] / ours[f"{kind}, img/s"]
+        if peak_flops:
+            row["train, model-FLOPs utilisation"] = 3 * flops * row["train, img/s"] / peak_flops
+            row["inference, model-FLOPs utilisation"] = flops * row["inference, img/s"] / peak_flops
+
+
+def table(rows, with_utilisation):
+    """Returns the rows as text."""
+    columns = [
+        ("train img/s", "train, img/s", "{:.1f}"),
+        ("x ours", "train, ratio to ours", "{:.2f}"),
+        ("of peak", "train, of matmul peak", "{:.0%}"),
+        ("infer img/s", "inference, img/s", "{:.1f}"),
+        ("x ours", "inference, ratio to ours", "{:.2f}"),
+        ("of peak", "inference, of matmul peak", "{:.0%}"),
+        ("memory GB", "peak memory, GB", "{:.2f}"),
+        ("1st step s", "first step, s", "{:.1f}"),
+    ]
+    if with_utilisation:
+        columns.append(("train MFU", "train, model-FLOPs utilisation", "{:.1%}"))
+        columns.append(("infer MFU", "inference, model-FLOPs utilisation", "{:.1%}"))
+    lines = [f"{'':21}" + "".join(f"{title:>12}" for title, _, _ in columns) + "  modes"]
+    for row in rows:
+        cells = [form.format(row[key]) if key in row else "" for _, key, form in columns]
+        modes = " / ".join(dict.fromkeys((row["train mode"], row["inference mode"])))
+        lines.append(f"{row['model']:21}" + "".join(f"{c:>12}" for c in cells) + f"  {modes}")
+    return "\n".join(lines)
+
+
+def installed(name):
+    """Whether the packages of a model are there."""
+    return all(importlib.util.find_spec(package) for package in MODELS[name][1])
+
+
+def arguments():
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    sides = ", ".join(map(str, IMAGE_SIDES))
+    parser.add_argument(
+        "--tokens", type=int, nargs="+", choices=IMAGE_SIDES, default=list(IMAGE_SIDES),
+        metavar="T", help=f"sizes to measure, of {sides}; default: all",
+    )  # fmt: skip
+    parser.add_argument("--variant", choices=VARIANTS, help="this size at 224 pixels instead")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=DEFAULT_MODELS, metavar="M",
+                        help="; ".join(MODELS))  # fmt: skip
+    parser.add_argument("--batch", type=int, help=f"images; default: {BATCH_TOKENS} tokens' worth")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of a round, at least one step")
+    parser.add_argument("--dtype", choices=("float32", "mixed_bfloat16"), default="float32")
+    parser.add_argument("--peak-tflops", type=float, help="of the device, dense, in this dtype")
+    parser.add_argument("--quick", action="store_true", help="tiny models: does it run?")
+    parser.add_argument("--out", type=Path, help="JSON file to write; default: results/speed.json")
+    options = parser.parse_args()
+    if options.out is None and not options.quick:
+        options.out = RESULTS
+    return options
+
+
+def chosen_sizes(options):
+    """Returns the sizes to measure."""
+    widths = {"dim": 192, "depth": 6, "heads": 12, "mlp_dim": 768, "patch": PATCH, "classes": 5}
+    sides = [IMAGE_SIDES[tokens] for tokens in options.tokens]
+    if options.quick:
+        widths |= {"dim": 24, "depth": 1, "heads": 3, "mlp_dim": 48}
+    if options.variant:
+        widths, sides = {**VARIANTS[options.variant], "patch": 16, "classes": 1000}, [224]
+    sizes = []
+    for side in sides:
+        batch = options.batch or max(1, BATCH_TOKENS // (side // widths["patch"]) ** 2)
+        sizes.append(Sizes(side, batch=batch, dtype=options.dtype, **widths))
+    return sizes
+
+
+def main():
+    """Measures, prints a table for each size, and writes JSON."""
+    options = arguments()
+    if options.work:
+        work(json.loads(options.work))
+        return
+    sizes = chosen_sizes(options)
+    names = [name for name in options.models if installed(name)]
+    missing = [name for name in options.models if name not in names]
+    if missing:
+        print(f"Not installed, left out: {', '.join(missing)}.")
+    measured = []
+    for s in sizes:
+        print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}", flush=True)
+        measured.append(measure(s, names, options.rounds, options.seconds))
+
+    # Only now: a child's peak memory on Linux is never below what its parent held at its start.
+    from vit_keras_lib.training import device_name, provenance, write_json
+
+    device = device_name()
+    tflops = options.peak_tflops
+    if tflops is None and options.dtype == "mixed_bfloat16":
+        tflops = next((peak for chip, peak in KNOWN_PEAKS.items() if chip in device), None)
+    print(f"\n{device}")
+    for s, (rows, peak) in zip(sizes, measured, strict=True):
+        add_ratios(rows, tflops and tflops * 1e12, s.flops)
+        print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}, dim {s.dim}, depth {s.depth}")
+        print(f"matmul peak, measured: {peak / 1e9:,.0f} GFLOP/s = {peak / s.flops:,.0f} images/s "
+              f"of inference, {peak / s.flops / 3:,.0f} of training")  # fmt: skip
+        if tflops:
+            print(
+                f"device's peak: {tflops:,.0f} TFLOP/s; MFU = model FLOPs of matrix products / it"
+            )
+        print(table(rows, bool(tflops)))
+    if options.out:
+        peers = {
+            name: metadata.version(name)
+            for name in ("keras-hub", "torch", "timm")
+            if importlib.util.find_spec(name.replace("-", "_"))
+        }
+        write_json(
+            options.out,
+            {
+                "settings": {"rounds": options.rounds, "seconds": options.seconds},
+                "sizes": [
+                    {
+                        **dataclasses.asdict(s),
+                        "tokens": s.tokens,
+                        "matmul peak, GFLOP/s": peak / 1e9,
+                    }
+                    for s, (_, peak) in zip(sizes, measured, strict=True)
+                ],
+                "peak given, TFLOP/s": tflops,
+                "rows": [row for rows, _ in measured for row in rows],
+                "not installed": missing,
+                "peers": peers,
+                "run": provenance(seed=0),
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()

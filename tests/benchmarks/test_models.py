@@ -1,0 +1,63 @@
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "models.py"
+
+
+def run(*arguments):
+    """Returns what the benchmark of tiny models prints, or its error."""
+    command = [sys.executable, SCRIPT, "--quick", "--rounds=2", "--seconds=0.01", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else done.stderr
+
+
+def test_table_and_json_say_the_same(tmp_path):
+    out = tmp_path / "speed.json"
+    arguments = ["--tokens", "64", "--batch", "2", "--models", "vit_keras_lib"]
+    printed = run(*arguments, "--peak-tflops", "0.5", "--out", out)
+    stored = json.loads(out.read_text())
+
+    (row,) = stored["rows"]
+    assert stored["run"]["versions"]["keras"]
+    (size,) = stored["sizes"]
+    assert (size["tokens"], size["batch"], size["dtype"]) == (64, 2, "float32")
+    # By hand: patches 64 x 192 -> 24; q, k, v and projection 24 -> 96; MLP 24 -> 48 -> 24;
+    # two products of 64 x 64 x 24; the head. A product has two operations.
+    flops = 2 * (64 * 192 * 24 + 64 * 24 * (96 + 2 * 48) + 2 * 64 * 64 * 24 + 24 * 5)
+    line = next(x for x in printed.splitlines() if x.startswith("vit_keras_lib  "))
+    for kind, key, factor in (("train", "train", 3), ("inference", "infer", 1)):
+        speed = row[f"{kind}, img/s"]
+        medians = [sum(rounds[key]) / 2 for rounds in row["rounds"].values()]  # of two rounds
+        assert speed == pytest.approx(max(medians))
+        of_peak = factor * flops * speed / (1e9 * size["matmul peak, GFLOP/s"])
+        assert row[f"{kind}, of matmul peak"] == pytest.approx(of_peak)
+        utilisation = factor * flops * speed / 0.5e12
+        assert row[f"{kind}, model-FLOPs utilisation"] == pytest.approx(utilisation)
+        assert f"{speed:.1f}" in line
+    assert set(row["rounds"]) == {"jit", "no jit"}
+    assert 0.1 < row["peak memory, GB"] < 20
+    assert row["first step, s"] > 0
+
+
+def test_ratios_are_to_our_own_row():
+    benchmark = runpy.run_path(str(SCRIPT))
+    speeds = {"KerasHub": (5.0, 30.0), "vit_keras_lib": (10.0, 20.0)}
+    rows = [
+        {"model": name, "train, img/s": train, "inference, img/s": inference}
+        for name, (train, inference) in speeds.items()
+    ]
+    benchmark["add_ratios"](rows, None, 1)
+    assert [row["train, ratio to ours"] for row in rows] == [0.5, 1]
+    assert [row["inference, ratio to ours"] for row in rows] == [1.5, 1]
+
+
+def test_a_worker_that_fails_ends_the_run_and_says_why(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "abacus")
+    error = run("--tokens", "64", "--models", "vit_keras_lib")
+    assert "matrix product broke off" in error
+    assert "Unable to import backend : abacus" in error
