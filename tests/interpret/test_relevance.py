@@ -159,7 +159,7 @@ def central_difference(function, x, step):
     return ((up - down) / (2 * step)).reshape(x.shape)
 
 
-@pytest.mark.parametrize("kind", POOLS)
+@pytest.mark.parametrize("kind", [*POOLS, {"locality": True}, {"stem": "conv"}])
 def test_relevance_equals_finite_differences(tiny_vit, kind):
     model, x = lively(tiny_vit(**kind)), images(1)
     blocks = [model.get_layer(f"block{i}") for i in range(2)]
@@ -208,7 +208,7 @@ def test_grad_cam_equals_finite_differences(tiny_vit, kind):
     assert grad_cam(model, x.repeat(5, 0), list(range(5))).max() > 0.01
 
 
-@pytest.mark.parametrize("kind", POOLS)
+@pytest.mark.parametrize("kind", [*POOLS, {"stem": "shifted"}])
 def test_input_gradient_is_how_the_logit_grows_with_the_contrast_of_a_patch(tiny_vit, kind):
     model, x = lively(tiny_vit(**kind)), images(1).astype("float32")
 

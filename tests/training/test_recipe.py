@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import math
 
 import keras
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 
 from vit_keras_lib import Recipe
+from vit_keras_lib.training import ladder
 
 
 def test_schedule_warms_up_linearly_then_falls_as_a_cosine_to_zero():
@@ -81,9 +84,23 @@ def test_what_is_recorded_is_the_models_architecture(tiny_vit):
     assert (other.pool, other.stem, other.locality) == (None, None, None)
 
 
+def test_each_rung_of_the_ladder_is_one_thing_more_up_to_the_default_recipe():
+    rungs = ladder(epochs=100)
+    names = list(rungs)
+    climbed = [name for name in names if name == "plain" or name.startswith("+")]
+    assert names[: len(climbed)] == climbed
+    assert rungs[climbed[-1]] == Recipe()
+    for below, above in itertools.pairwise(climbed):
+        old, new = dataclasses.asdict(rungs[below]), dataclasses.asdict(rungs[above])
+        changed = {name for name in old if old[name] != new[name]}
+        assert changed == {"warmup_epochs", "decay"} or len(changed) == 1
+    assert len(names) - len(climbed) == 3
+    assert all(recipe.epochs == 7 for recipe in ladder(epochs=7).values())
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("warmup_epochs", 61.0),
+    [("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("warmup_epochs", 101.0),
      ("weight_decay", -1.0), ("clip_norm", 0.0), ("label_smoothing", 1.0), ("augment", "wild"),
      ("ema", 1.0), ("drop_path", 1.0), ("pool", "max"), ("stem", "wide"), ("layer_scale", 0.0),
      ("jit_compile", "yes")],
