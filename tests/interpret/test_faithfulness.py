@@ -15,6 +15,7 @@ from vit_keras_lib.interpret import (
     clears,
     controls,
     deletion_curve,
+    log_odds,
     map_correlation,
     paired_interval,
     part_coverage,
@@ -712,3 +713,20 @@ def test_the_flower_alone_has_no_parts():
         part_scores(flower, flower)
     with pytest.raises(ValueError, match=r"one shape.*\(1, 4, 6\) and \(1, 6, 4\)"):
         map_correlation(flower, flower.transpose(0, 2, 1))
+
+
+def test_log_odds_are_those_of_the_softmax_and_know_no_offset():
+    logits = np.random.default_rng(0).normal(size=(6, 4)) * 3
+    classes = np.array([0, 1, 2, 3, 0, 1])
+    p = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True))[np.arange(6), classes]
+    np.testing.assert_allclose(log_odds(logits, classes), np.log(p / (1 - p)))
+    np.testing.assert_allclose(log_odds(logits + 1e3, classes), log_odds(logits, classes))
+    np.testing.assert_allclose(log_odds(logits, 2)[2], log_odds(logits, classes)[2])
+    assert np.isfinite(log_odds([[900.0, -900.0]], 0)).all()  # where p itself rounds to 1
+
+
+@pytest.mark.parametrize(("logits", "classes"), [(np.zeros(3), 0), (np.zeros((2, 1)), 0),
+    (np.zeros((2, 3)), [0, 1, 2]), (np.zeros((2, 3)), 3), (np.zeros((2, 3)), -1)])  # fmt: skip
+def test_log_odds_refuse_what_does_not_fit(logits, classes):
+    with pytest.raises(ValueError, match="class_index"):
+        log_odds(logits, classes)

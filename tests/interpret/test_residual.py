@@ -4,7 +4,8 @@ import pytest
 from keras import ops
 
 from vit_keras_lib import residual_stream, run_from
-from vit_keras_lib.interpret import logit_lens
+from vit_keras_lib.interpret import logit_lens, predict_without
+from vit_keras_lib.interpret.residual import run_chain
 
 KINDS = [{}, {"pool": "mean", "class_token": False}, {"pool": "mean", "register_tokens": 2}]
 
@@ -125,3 +126,39 @@ def test_bad_input(tiny_vit):
             function(part, images())
     with pytest.raises(ValueError, match=r"no TransformerBlock.*Dense"):
         run_from(dense, 0, tokens)
+
+
+@pytest.mark.parametrize("kind", [{}, {"pool": "mean", "class_token": False, "register_tokens": 2}])
+def test_dropping_patches_equals_a_run_on_the_tokens_that_stay(tiny_vit, kind):
+    model = tiny_vit(**kind)
+    x = np.random.default_rng(0).uniform(0, 255, (3, 24, 16, 3)).astype("float32")
+    predict = predict_without(model, x, [0, 1, 4])
+    whole = ops.convert_to_numpy(ops.softmax(model(x)))[[0, 1, 2], [0, 1, 4]]
+    np.testing.assert_allclose(predict(np.ones((3, 3, 2), bool)), whole, atol=1e-6)
+
+    kept = np.zeros((3, 6), bool)
+    for row, patches in enumerate([(0, 3), (1, 5), (2, 4)]):
+        kept[row, list(patches)] = True
+    answers = predict(kept.reshape(3, 3, 2))
+    prefix = model.num_prefix_tokens
+    tokens = residual_stream(model, x)[1, 0]  # (T, dim), of the second image
+    few = np.concatenate([tokens[:prefix], tokens[prefix + 1 : prefix + 2], tokens[prefix + 5 :]])
+    by_hand = run_chain(model, model.get_layer("block0"), ops.convert_to_tensor(few[None]))
+    by_hand = ops.convert_to_numpy(ops.softmax(by_hand))[0, 1]
+    np.testing.assert_allclose(answers[1], by_hand, atol=1e-6)
+    assert np.abs(answers - whole).max() > 1e-4
+
+
+def test_dropping_asks_about_the_predicted_class_and_refuses_what_does_not_fit(tiny_vit):
+    model = tiny_vit()
+    x = np.random.default_rng(0).uniform(0, 255, (2, 24, 16, 3)).astype("float32")
+    whole = ops.convert_to_numpy(ops.softmax(model(x)))
+    everything = np.ones((2, 3, 2), bool)
+    np.testing.assert_allclose(predict_without(model, x)(everything), whole.max(axis=1), atol=1e-6)
+    uneven = everything.copy()
+    uneven[0, 0, 0] = False
+    for kept in (uneven, ~everything, everything[:1], np.ones((2, 6), bool)):
+        with pytest.raises(ValueError, match="as many in each image and at least one"):
+            predict_without(model, x)(kept)
+    with pytest.raises(ValueError, match="classes 0 to 4"):
+        predict_without(model, x, 5)

@@ -14,6 +14,7 @@ from vit_keras_lib.interpret.faithfulness import (
     clears,
     controls,
     deletion_curve,
+    log_odds,
     map_correlation,
     map_scores,
     paired_interval,
@@ -23,7 +24,12 @@ from vit_keras_lib.interpret.faithfulness import (
     true_map,
 )
 from vit_keras_lib.interpret.relevance import class_relevance, grad_cam, input_gradient
-from vit_keras_lib.interpret.residual import logit_lens, residual_stream, run_from
+from vit_keras_lib.interpret.residual import (
+    logit_lens,
+    predict_without,
+    residual_stream,
+    run_from,
+)
 from vit_keras_lib.interpret.rollout import attention_rollout
 
 __all__ = [
@@ -45,6 +51,7 @@ __all__ = [
     "deletion_curve",
     "grad_cam",
     "input_gradient",
+    "log_odds",
     "logit_lens",
     "map_correlation",
     "map_scores",
@@ -52,6 +59,7 @@ __all__ = [
     "paired_interval",
     "part_coverage",
     "part_scores",
+    "predict_without",
     "residual_stream",
     "run_from",
     "summarise",

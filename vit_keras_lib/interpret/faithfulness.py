@@ -130,6 +130,37 @@ def true_map(coverage, flower=None, effects=None, parts=None):
     return np.einsum("bp,bprc->brc", np.maximum(effects, 0), coverage[:, chosen])
 
 
+def log_odds(logits, class_index):
+    """Returns how much more likely a class is than all others together, as a logarithm.
+
+    A logit alone has an offset that all classes share; log-odds have none, so that drops in them
+    can be compared between images and models.
+
+    Args:
+        logits: (B, classes).
+        class_index: the class, or one for each image (B,).
+
+    Returns:
+        (B,): log(p / (1 - p)) of the softmax's p, in nats.
+
+    Raises:
+        ValueError: for logits of another shape, or a class that is not there.
+    """
+    logits = np.asarray(logits, dtype="float64")
+    classes = np.asarray(class_index)
+    if logits.ndim != 2 or logits.shape[1] < 2 or classes.shape not in ((), logits.shape[:1]):
+        raise ValueError(
+            "`logits` must be (B, classes) with two classes or more and `class_index` one number "
+            f"or (B,), got {logits.shape} and {classes.shape}."
+        )
+    if not ((classes >= 0) & (classes < logits.shape[1])).all():
+        raise ValueError(f"class_index={class_index!r} is not among 0 to {logits.shape[1] - 1}.")
+    chosen = np.arange(logits.shape[1]) == np.broadcast_to(classes, len(logits))[:, None]
+    others = np.where(chosen, -np.inf, logits)
+    top = others.max(axis=1)
+    return logits[chosen] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+
+
 # --- Scores -----------------------------------------------------------------------------------
 
 

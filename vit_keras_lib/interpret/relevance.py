@@ -170,8 +170,8 @@ def input_gradient(model, images, class_index=None, batch_size=32):
     """Returns gradient x input, summed over each patch: the baseline of Shrikumar et al. 2016.
 
     arXiv 1605.01713. The input is what the network gets: pixels rescaled to [-1, 1], of which
-    mid-grey is the zero (or the model's own `pixel_mean`). Signed: a patch's value is how fast the class's logit grows when the
-    contrast of that patch does.
+    mid-grey is the zero (or the model's own `pixel_mean`). Signed: a patch's value is how fast the
+    class's logit grows when the contrast of that patch does.
 
     Args:
         model: a `ViT`.

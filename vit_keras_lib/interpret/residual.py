@@ -115,6 +115,61 @@ def run_from(model, block, tokens, batch_size=32):
     return _in_batches(lambda x: run_chain(model, first, x), tokens, batch_size)
 
 
+def predict_without(model, images, class_index=None, batch_size=32):
+    """Returns the function that `deletion_curve` asks: what the model says with patches dropped.
+
+    Tokens are dropped behind the encoder, so those that stay keep their places; prefix tokens
+    always stay. Dropping is the removal that is native to a ViT: grey boxes would be a new shape
+    in the picture (Jain et al. 2022, arXiv 2204.08945).
+
+    Args:
+        model: a `ViT`.
+        images: (B, H, W, C), raw pixels from 0 to 255.
+        class_index: the class asked about, or one for each image (B,); None: the predicted class.
+        batch_size: token sequences taken at a time; it bounds the memory used.
+
+    Returns:
+        A function of kept (B, rows, columns), bool, as many patches in each image and at least
+        one, to the probability of the class (B,).
+
+    Raises:
+        ValueError: for a model that is no `ViT`, images of another size, a class that is not
+            there, or (from the function) patches of another shape or number.
+    """
+    first, prefix = vit_blocks(model)[0], model.num_prefix_tokens
+    images = np.asarray(images)
+    check_images(model, images)
+    read = keras.Model(model.input, first.input)
+    tokens = _in_batches(lambda x: ops.cast(read(x), "float32"), images, batch_size)  # (B, T, dim)
+    logits = _in_batches(lambda x: run_chain(model, first, x), tokens, batch_size)
+    classes = logits.argmax(axis=1) if class_index is None else np.asarray(class_index)
+    classes = np.broadcast_to(classes, len(images))
+    if not ((classes >= 0) & (classes < model.num_classes)).all():
+        raise ValueError(
+            f"class_index={class_index!r}, but {model.name} has classes 0 to "
+            f"{model.num_classes - 1}."
+        )
+
+    def predict(kept):
+        kept = np.asarray(kept, dtype=bool)
+        counts = kept.sum(axis=(1, 2)) if kept.ndim == 3 else np.zeros(1)
+        if kept.shape != (len(images), *model.grid) or not counts.min() == counts.max() >= 1:
+            raise ValueError(
+                f"Kept patches must be bool {(len(images), *model.grid)} with as many in each "
+                f"image and at least one, got shape {kept.shape} with {counts.min():.0f} to "
+                f"{counts.max():.0f}."
+            )
+        _, patches = np.nonzero(kept.reshape(len(kept), -1))
+        patches = patches.reshape(len(kept), -1)  # (B, kept): numbers of the patches that stay
+        front = np.tile(np.arange(prefix), (len(kept), 1))
+        places = np.concatenate([front, prefix + patches], axis=1)  # (B, prefix + kept)
+        few = np.take_along_axis(tokens, places[..., None], axis=1)  # (B, prefix + kept, dim)
+        answers = _in_batches(lambda x: ops.softmax(run_chain(model, first, x)), few, batch_size)
+        return answers[np.arange(len(answers)), classes]
+
+    return predict
+
+
 def logit_lens(model, images, batch_size=32):
     """Returns what the model would say if it stopped behind each block.
 
