@@ -112,6 +112,21 @@ def test_tuples_and_text():
     assert "expected str, got int" in verdict(exercise, len)
 
 
+def test_numbers_are_compared_up_to_rounding():
+    def third(x):
+        return x / 3
+
+    cases = [Case("one", (1.0,)), Case("two", (2.0,))]
+    mistakes = [Mistake("Halved", "A half is more than a third.", lambda x: x / 2)]
+    exercise = Exercise(third, cases, cases, mistakes, "none.")
+    assert "✓" in verdict(exercise, lambda x: x * 0.3333333)
+    assert "✓" in verdict(exercise, lambda x: np.float64(x) / 3)
+    assert "expected float, got int" in verdict(exercise, lambda x: 1)
+    assert "you have 0.3, expected 0.3333" in verdict(exercise, lambda x: 0.3 * x)
+    assert "you have nan, expected 0.3333" in verdict(exercise, lambda x: x * np.nan)
+    assert "Known mistake: Halved." in verdict(exercise, lambda x: 0.50000001 * x)
+
+
 def test_common_mistakes_come_from_the_same_sentences():
     assert common_mistakes(DOUBLE) == (
         "- **Squared.** Four is only sometimes twice two.\n- **Raises.** It never gets that far."

@@ -243,7 +243,7 @@ def _shape_fault(got: Any, right: Any) -> str:
 def _same(a: Any, b: Any) -> bool:
     """Tells whether two results are equal, up to rounding."""
     try:
-        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        if any(isinstance(value, np.ndarray | float) for value in (a, b)):
             close = {"rtol": 1e-4, "atol": 1e-5, "equal_nan": True}
             return np.shape(a) == np.shape(b) and np.allclose(a, b, **close)
         return not isinstance(a, Exception) and bool(a == b)
@@ -253,6 +253,8 @@ def _same(a: Any, b: Any) -> bool:
 
 def _difference(got: Any, right: Any) -> str:
     """Says in a few words where a result first differs."""
+    if isinstance(right, float):
+        return f"you have {got:.4g}, expected {right:.4g}"
     if not isinstance(right, np.ndarray):
         return f"you have {got}, expected {right}"
     differs = ~np.isclose(got, right, rtol=1e-4, atol=1e-5)

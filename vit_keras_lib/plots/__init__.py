@@ -22,7 +22,14 @@ from vit_keras_lib.plots.positions import (
     similarity_maps,
 )
 from vit_keras_lib.plots.style import COLOURS, charts, panels, style
-from vit_keras_lib.plots.training import show_confusion, show_history
+from vit_keras_lib.plots.training import (
+    show_broken_runs,
+    show_calibration,
+    show_confusion,
+    show_history,
+    show_ladder,
+    show_mistakes,
+)
 from vit_keras_lib.plots.transformer_block import (
     PARTS,
     show_assembly,
@@ -45,7 +52,9 @@ __all__ = [
     "show_atlas",
     "show_attention_table",
     "show_broken_blocks",
+    "show_broken_runs",
     "show_budget",
+    "show_calibration",
     "show_changes",
     "show_confusion",
     "show_costs",
@@ -55,7 +64,9 @@ __all__ = [
     "show_gelu",
     "show_heads",
     "show_history",
+    "show_ladder",
     "show_maps",
+    "show_mistakes",
     "show_numberings",
     "show_patch_grid",
     "show_photos",
