@@ -33,7 +33,7 @@ test: $(READY)-dev  ## lint, unit tests, and every notebook against its stored o
 	$(if $(wildcard notebooks/*.ipynb),$(AS_COMMITTED) $(BIN)/pytest $(NBVAL) notebooks)
 
 # In a browser's and in NumPy's tests there is no backend to compare.
-test-all: $(READY)-dev $(READY)-peers  ## only what `make test` leaves out: the JAX backend, parity with peers
+test-all: $(READY)-dev $(READY)-peers $(READY)-export  ## only what `make test` leaves out: the JAX backend, parity with peers
 	KERAS_BACKEND=jax $(BIN)/pytest tests/layers tests/models tests/interpret \
 	    --ignore=tests/interpret/test_explorer.py --ignore=tests/interpret/test_faithfulness.py
 	$(BIN)/pytest tests -k "parity or on_jax"

@@ -71,6 +71,18 @@ def test_more_seeds_can_be_added(run):
     assert result["run"]["seed"] == [0, 1]
 
 
+def test_results_from_before_a_field_was_added_are_kept(run):
+    first = run(seeds=[0])
+    for recipe in first["recipes"].values():
+        del recipe["layer_decay"]
+    write_json(run.path, first)
+    run.made.clear()
+    assert run(seeds=[0])["rows"] == first["rows"]
+    assert run.made == []
+    with pytest.raises(ValueError, match=r"for 'one': layer_decay was None, is 0.5"):
+        run(recipe=dataclasses.replace(RECIPE, layer_decay=0.5))
+
+
 def test_results_of_another_recipe_are_not_mixed_in(run):
     run(seeds=[0])
     with pytest.raises(

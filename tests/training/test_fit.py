@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vit_keras_lib import Recipe, train
-from vit_keras_lib.training import device_name, read_json
+from vit_keras_lib.training import device_name, read_json, write_json
 
 RECIPE = Recipe(
     epochs=8, batch_size=8, learning_rate=3e-3, warmup_epochs=1, augment="none", mix=False, ema=0.5
@@ -231,6 +231,18 @@ def test_a_loss_that_is_no_number_ends_in_a_clear_error(flowers, tiny_vit):
     with pytest.raises(FloatingPointError, match=r"epoch 3 of 8.*lower learning rate"):
         train(model, flowers, RECIPE, callbacks=[Poison()], verbose=0)
     assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_a_run_from_before_a_field_was_added_is_taken_up(flowers, tiny_vit, tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    history = train(fresh(tiny_vit), flowers, recipe, tmp_path, verbose=0)
+    old = dataclasses.asdict(history)
+    for name in ("frozen_blocks", "layer_decay", "lora_rank", "probe"):
+        del old["recipe"][name]
+    write_json(tmp_path / "history.json", old)
+    assert train(tiny_vit(), flowers, recipe, tmp_path, verbose=0).epochs == history.epochs
+    with pytest.raises(ValueError, match=r"another recipe"):
+        train(tiny_vit(), flowers, dataclasses.replace(recipe, layer_decay=0.5), tmp_path)
 
 
 @pytest.mark.parametrize("changes", [{"num_classes": 4}, {"image_size": (24, 24)}])

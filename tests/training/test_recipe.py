@@ -103,8 +103,15 @@ def test_each_rung_of_the_ladder_is_one_thing_more_up_to_the_default_recipe():
     [("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("warmup_epochs", 101.0),
      ("weight_decay", -1.0), ("clip_norm", 0.0), ("label_smoothing", 1.0), ("augment", "wild"),
      ("ema", 1.0), ("drop_path", 1.0), ("pool", "max"), ("stem", "wide"), ("layer_scale", 0.0),
-     ("jit_compile", "yes")],
+     ("jit_compile", "yes"), ("frozen_blocks", -1), ("layer_decay", 0.0), ("layer_decay", 1.1),
+     ("lora_rank", 0)],
 )  # fmt: skip
 def test_values_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=rf"Recipe.{name} must be .*got {value!r}"):
         Recipe(**{name: value})
+
+
+@pytest.mark.parametrize("other", [{"frozen_blocks": 0}, {"layer_decay": 0.7}, {"lora_rank": 4}])
+def test_a_probe_goes_with_no_other_fine_tuning(other):
+    with pytest.raises(ValueError, match=r"Recipe.probe must be False with .*got True"):
+        Recipe(probe=True, **other)

@@ -254,9 +254,49 @@ class ViT(keras.Model):
             new.assign(ops.convert_to_numpy(value))  # a copy: two models must not share a buffer
         return model
 
+    def export(self, filepath, format="tf_saved_model", **kwargs):
+        """Writes the model for use without Keras, as SavedModel, ONNX or LiteRT.
+
+        Args:
+            filepath: where to; a folder for a SavedModel.
+            format: "tf_saved_model", "onnx", "litert" or what else `keras.Model.export` knows.
+            **kwargs: as in `keras.Model.export`.
+        """
+        layers = [self.get_layer(f"block{i}").mlp_hidden for i in range(self.depth)]
+        kept = [layer.activation for layer in layers]
+        try:
+            if format == "onnx" and self.activation == "gelu":
+                for layer in layers:
+                    layer.activation = _gelu_by_erf
+            super().export(filepath, format, **kwargs)
+        finally:
+            for layer, activation in zip(layers, kept, strict=True):
+                layer.activation = activation
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Returns a new model, its layers quantized like those of the one `config` is from."""
+        config = dict(config)
+        quantized = config.pop("quantized", {})
+        model = super().from_config(config, custom_objects)
+        for layer in model._flatten_layers():
+            if layer.path in quantized:
+                mode, how = quantized[layer.path]
+                layer.quantize(mode, config=keras.saving.deserialize_keras_object(how))
+        return model
+
     def get_config(self):
-        """Returns the `__init__` arguments."""
+        """Returns the `__init__` arguments and, after `quantize`, which layers are quantized."""
+        quantized = {
+            layer.path: (
+                layer.quantization_mode,
+                keras.saving.serialize_keras_object(getattr(layer, "quantization_config", None)),
+            )
+            for layer in self._flatten_layers()
+            if layer.quantization_mode
+        }
         return {
+            **({"quantized": quantized} if quantized else {}),
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -297,6 +337,11 @@ def check_images(model, images):
             "model for their size with vit.with_image_size((H, W)); a single image needs a batch "
             "axis: images[None]."
         )
+
+
+def _gelu_by_erf(x):
+    # TensorFlow computes GELU by erfc, of which ONNX has none.
+    return 0.5 * x * (1 + ops.erf(x * 0.5**0.5))
 
 
 @keras.saving.register_keras_serializable(package="vit_keras_lib")

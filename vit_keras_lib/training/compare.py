@@ -7,7 +7,7 @@ import keras
 from tqdm import tqdm
 
 from vit_keras_lib.training.fit import train
-from vit_keras_lib.training.recipe import ARCHITECTURE
+from vit_keras_lib.training.recipe import ARCHITECTURE, Recipe
 from vit_keras_lib.training.results import provenance, read_json, write_json
 
 
@@ -48,6 +48,8 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
         )
     for name, (_, recipe) in variants.items():
         known, new = stored["recipes"].get(name), _settings(recipe)
+        if known:  # what was not yet a field then was not done
+            known = {**_settings(Recipe()), **known}
         changed = [
             key for key in new if known and key not in ARCHITECTURE and known[key] != new[key]
         ]

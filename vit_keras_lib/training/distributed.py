@@ -134,8 +134,8 @@ def train_data_parallel(
 
     Raises:
         ValueError: for a backend other than TensorFlow or JAX, unknown devices, a batch that the
-            devices cannot share, `jit_compile=True` on several devices with TensorFlow, and
-            whatever `train` finds.
+            devices cannot share, `jit_compile=True` on several devices with TensorFlow, a linear
+            probe, and whatever `train` finds.
     """
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
@@ -147,6 +147,8 @@ def train_data_parallel(
             f"make_model must be a function that makes the model, got {make_model!r}. A model made "
             "before has its weights on one device: pass lambda: ViT(...)."
         )
+    if recipe.probe:
+        raise ValueError("Recipe.probe trains one small layer: use `train`, on one device.")
     process, processes = _place()
     devices = _checked(devices, processes)
     if recipe.batch_size % len(devices):

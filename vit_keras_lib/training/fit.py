@@ -13,6 +13,12 @@ import keras
 import numpy as np
 
 from vit_keras_lib.training.device import choose_setup, find_device
+from vit_keras_lib.training.fine_tuning import (
+    check_fine_tuning,
+    partly_trainable,
+    with_features,
+)
+from vit_keras_lib.training.recipe import Recipe
 from vit_keras_lib.training.results import provenance, read_json, write_json, write_text
 
 
@@ -67,6 +73,8 @@ class _Logbook(keras.callbacks.Callback):
         self.epochs, self.best_epoch, self.best_weights = {}, None, None
         if directory and (directory / "history.json").exists():
             stored = read_json(directory / "history.json")
+            # What was not yet a field then was not done.
+            stored["recipe"] = {**dataclasses.asdict(Recipe()), **stored["recipe"]}
             wanted = {**about, "run": stored["run"]}
             if {key: stored[key] for key in about} != wanted:
                 raise ValueError(
@@ -174,7 +182,8 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
 
     Args:
         model: a Keras classifier of (B, H, W, C) raw pixels that returns logits
-            (B, num_classes), such as `ViT`. Compiled here.
+            (B, num_classes), such as `ViT`. Compiled here. After fine-tuning it is compiled once
+            more, as all of it can be trained again.
         flowers: what `load_flowers` returns.
         recipe: a `Recipe`.
         directory: where to keep the state of the run (best weights, last weights) and its log
@@ -191,7 +200,8 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
 
     Raises:
         ValueError: if the model has another number of classes or another image size than the
-            photos, or the directory holds another run.
+            photos, the directory holds another run, or the recipe fine-tunes what is no ViT, or
+            more blocks than it has.
         FloatingPointError: if the loss is no longer a number; the model then has the best
             weights so far.
         KeyboardInterrupt: on Ctrl-C; the model then has the best weights so far.
@@ -205,6 +215,9 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
             "classes. Make the model with image_size=flowers.image_size and "
             "num_classes=flowers.num_classes."
         )
+    check_fine_tuning(model, recipe)
+    if recipe.probe:
+        recipe = dataclasses.replace(recipe, augment="none", mix=False)
     keras.utils.set_random_seed(recipe.seed)
     about = {
         "recipe": dataclasses.asdict(recipe.as_done_by(model)),
@@ -217,9 +230,18 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         directory.mkdir(parents=True, exist_ok=True)
     steps = math.ceil(flowers.sizes["train"] / recipe.batch_size)
     logbook = _Logbook(directory, about, steps)
-    finished = logbook.done == recipe.epochs
-    if finished:
-        logbook.restore_best(model)
+    if recipe == dataclasses.replace(recipe, frozen_blocks=None, lora_rank=None, probe=False):
+        return _fit(model, flowers, recipe, steps, logbook, callbacks, verbose)
+    try:
+        if recipe.probe:
+            return _fit_head(model, flowers, recipe, steps, logbook, callbacks, verbose)
+        with partly_trainable(model, recipe):
+            return _fit(model, flowers, recipe, steps, logbook, callbacks, verbose)
+    finally:
+        _compile(model, recipe, steps)
+
+
+def _compile(model, recipe, steps):
     jit_compile = recipe.jit_compile
     if jit_compile == "auto":
         jit_compile = choose_setup(find_device()).jit_compile
@@ -231,6 +253,26 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         metrics=["accuracy"],
         jit_compile=jit_compile,
     )
+
+
+def _fit_head(model, flowers, recipe, steps, logbook, callbacks, verbose):
+    head = model.get_layer("head")
+    config = {**head.get_config(), "name": "copy_of_head"}
+    copy = keras.Sequential([keras.Input(head.input.shape[1:]), type(head).from_config(config)])
+    copy.set_weights(head.get_weights())
+    if logbook.done < recipe.epochs:
+        flowers = with_features(flowers, model, recipe.batch_size)
+    try:
+        return _fit(copy, flowers, recipe, steps, logbook, callbacks, verbose)
+    finally:
+        head.set_weights(copy.get_weights())
+
+
+def _fit(model, flowers, recipe, steps, logbook, callbacks, verbose):
+    finished, directory = logbook.done == recipe.epochs, logbook.directory
+    if finished:
+        logbook.restore_best(model)
+    _compile(model, recipe, steps)
     if finished:
         return logbook.history()
     first_epoch = logbook.resume(model)

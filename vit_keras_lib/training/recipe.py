@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from vit_keras_lib.models.vit import POOLS, STEMS, ViT
+from vit_keras_lib.training.fine_tuning import LayerwiseAdamW, decay_factors
 
 AUGMENTATIONS = ("none", "light", "medium", "strong")
 ARCHITECTURE = ("drop_path", "pool", "stem", "locality", "layer_scale")
@@ -22,6 +23,9 @@ class Recipe:
     Five fields say how the model is built, and `model` reads them: `drop_path`, `pool`, `stem`,
     `locality` and `layer_scale`. `train` takes any model as it is, and its history says what that
     one had.
+
+    Four fields are for fine-tuning a ViT that has learned before: `frozen_blocks`, `layer_decay`,
+    `lora_rank` and `probe`.
 
     Attributes:
         epochs: passes over the training photos, at least 1.
@@ -44,9 +48,20 @@ class Recipe:
         layer_scale: initial LayerScale factor above 0, or None.
         jit_compile: True, False, or "auto": what `choose_setup` says for the device.
         seed: seeds weights drawn from now on, shuffling and augmentation.
+        frozen_blocks: k, 0 to the model's depth: all up to the tokens and the first k blocks are
+            not trained, and dropout, stochastic depth and batch-norm statistics are off there.
+            None freezes nothing.
+        layer_decay: factor in (0, 1] by which the learning rate falls with each block, from the
+            head down (arXiv 2106.08254): the head and the norm before it have all of it, the last
+            block `layer_decay` of it, the tokens `layer_decay ** (depth + 1)`. None for none.
+        lora_rank: rank of the adapters (LoRA, arXiv 2106.09685) of the attention's qkv and
+            projection kernels, at least 1. Only they and the head are trained, without weight
+            decay of the adapters; in the end they are merged into the kernels. None for none.
+        probe: whether only the head is trained, as a linear probe: what it reads is computed once
+            a photo, so there is no augmentation or mixing, whatever `augment` and `mix` say.
 
     Raises:
-        ValueError: for a value outside these ranges.
+        ValueError: for a value outside these ranges, or `probe` with another of these four.
     """
 
     epochs: int = 100
@@ -67,6 +82,10 @@ class Recipe:
     layer_scale: float | None = None
     jit_compile: bool | str = "auto"
     seed: int = 0
+    frozen_blocks: int | None = None
+    layer_decay: float | None = None
+    lora_rank: int | None = None
+    probe: bool = False
 
     def __post_init__(self):
         """Checks the values."""
@@ -85,6 +104,16 @@ class Recipe:
             "stem": (self.stem in (*STEMS, None), f"one of {STEMS}"),
             "layer_scale": (self.layer_scale is None or self.layer_scale > 0, "above 0, or None"),
             "jit_compile": (self.jit_compile in (True, False, "auto"), 'True, False or "auto"'),
+            "frozen_blocks": (self.frozen_blocks is None or self.frozen_blocks >= 0, "0 or more"),
+            "layer_decay": (
+                self.layer_decay is None or 0 < self.layer_decay <= 1,
+                "above 0 and at most 1, or None",
+            ),
+            "lora_rank": (self.lora_rank is None or self.lora_rank >= 1, "at least 1, or None"),
+            "probe": (
+                not self.probe or self.frozen_blocks is self.layer_decay is self.lora_rank is None,
+                "False with frozen_blocks, layer_decay or lora_rank: it trains the head alone",
+            ),
         }
         for name, (holds, expected) in checks.items():
             if not holds:
@@ -137,13 +166,17 @@ class Recipe:
         Biases, norms, positions, tokens and LayerScale factors are not pulled towards 0: for
         them 0 is not a simpler model.
         """
-        optimizer = keras.optimizers.AdamW(
-            self.schedule(steps_per_epoch),
-            weight_decay=self.weight_decay,
-            global_clipnorm=self.clip_norm,
-            use_ema=self.ema is not None,
-            ema_momentum=self.ema or 0.0,
-        )
+        settings = {
+            "learning_rate": self.schedule(steps_per_epoch),
+            "weight_decay": self.weight_decay,
+            "global_clipnorm": self.clip_norm,
+            "use_ema": self.ema is not None,
+            "ema_momentum": self.ema or 0.0,
+        }
+        if self.layer_decay is None:
+            optimizer = keras.optimizers.AdamW(**settings)
+        else:
+            optimizer = LayerwiseAdamW(decay_factors(model, self.layer_decay), **settings)
         optimizer.exclude_from_weight_decay(
             var_list=[v for v in model.trainable_variables if v.name != "kernel"]
         )
