@@ -169,7 +169,7 @@ def with_features(flowers, model, batch_size):
     body = keras.Model(model.input, model.get_layer("head").input)
     features, labels, rows, first = [], [], {}, 0
     for split in ("train", "validation"):
-        for images, one_hot in flowers.batches(split, batch_size):
+        for images, one_hot in flowers.batches(split, batch_size).as_numpy_iterator():
             features.append(np.asarray(body.predict_on_batch(images), "float32"))  # (B, dim)
             labels.append(np.argmax(one_hot, axis=-1))  # (B, classes) -> (B,)
         count = sum(map(len, labels))
