@@ -14,10 +14,11 @@ NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
 # Progress shows at once, also where the output is a pipe.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help tutorial lab test test-all notebooks data bench clean
+.PHONY: help tutorial lab test test-library test-notebooks test-all test-jax test-parity \
+        notebooks data bench clean
 
 help:  ## list what there is to make
-	@sed -nE 's/^([a-z][a-z-]*):[^#]*## *(.*)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s %s\n", $$1, $$2}'
+	@sed -nE 's/^([a-z][a-z-]*):[^#]*## *(.*)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-22s %s\n", $$1, $$2}'
 
 tutorial: $(READY)  ## run every notebook in order; pages to read land in build/tutorial/
 	@$(BIN)/python notebooks/build.py
@@ -26,17 +27,28 @@ lab: $(READY)  ## open JupyterLab on notebooks/
 	@if [ -d "$$FLOWERS" ]; then FLOWERS=$$(cd "$$FLOWERS" && pwd); fi; \
 	$(BIN)/jupyter lab notebooks
 
+# Two at a time: most tests keep one core busy.
 test: $(READY)-dev  ## lint, unit tests, and every notebook against its stored outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory -j2 test-library test-notebooks
+
+test-library: $(READY)-dev  ## of these the unit tests alone
 	$(BIN)/pytest tests
+
+test-notebooks: $(READY)-dev  ## the notebooks alone
 	$(if $(wildcard notebooks/*.ipynb),$(AS_COMMITTED) $(BIN)/pytest $(NBVAL) notebooks)
 
-# In a browser's and in NumPy's tests there is no backend to compare, and export is TensorFlow's.
 test-all: $(READY)-dev $(READY)-peers $(READY)-export  ## only what `make test` leaves out: the JAX backend, parity with peers
+	@$(MAKE) --no-print-directory -j2 test-jax test-parity
+
+# In a browser's and in NumPy's tests there is no backend to compare, and export is TensorFlow's.
+test-jax: $(READY)-dev $(READY)-peers  ## of these the JAX backend alone
 	KERAS_BACKEND=jax $(BIN)/pytest tests/layers tests/models tests/interpret \
 	    --ignore=tests/interpret/test_explorer.py --ignore=tests/interpret/test_faithfulness.py \
 	    --ignore=tests/models/test_export.py
+
+test-parity: $(READY)-dev $(READY)-peers $(READY)-export  ## parity with peers alone
 	$(BIN)/pytest tests -k "parity or on_jax"
 
 notebooks: $(READY)  ## run every notebook again, in place: refreshes the stored outputs
