@@ -9,6 +9,7 @@ called there, `--seeds` which seeds to train now.
 """
 
 import argparse
+import dataclasses
 from functools import partial
 from pathlib import Path
 
@@ -90,11 +91,11 @@ def main():
             "this library": make(Recipe()),
             "keras.io example": (
                 partial(keras_io, flowers),
-                Recipe(**{**vars(PLAIN), "epochs": 30, "batch_size": 256, "weight_decay": 1e-4}),
+                dataclasses.replace(PLAIN, epochs=30, batch_size=256, weight_decay=1e-4),
             ),
             "TensorFlow tutorial": (
                 partial(tensorflow_tutorial, flowers),
-                Recipe(**{**vars(PLAIN), "epochs": 30, "batch_size": 32, "weight_decay": 0.0}),
+                dataclasses.replace(PLAIN, epochs=30, batch_size=32, weight_decay=0.0),
             ),
         },
         "ladder": {rung: make(recipe) for rung, recipe in ladder(options.ladder_epochs).items()},

@@ -113,7 +113,7 @@ def halves(labels, rule):
     """Pictures of two scenes of unlike labels, the middle of each in one half.
 
     Returns:
-        Images (pairs, H, W, 3), labels of the left and of the right scene, and where each is.
+        Images (pairs, H, W, 3), labels of the left and of the right scene.
     """
     images, _ = scenes("test")
     rng = np.random.default_rng(zlib.crc32(rule.encode()))
@@ -122,7 +122,7 @@ def halves(labels, rule):
     left, right = left[unlike], right[unlike]
     quarter = SIZE // 4
     middle = [images[side][:, :, quarter:-quarter] for side in (left, right)]
-    return np.concatenate(middle, axis=2), labels[left], labels[right], (left, right)
+    return np.concatenate(middle, axis=2), labels[left], labels[right]
 
 
 # --- Maps and their scores --------------------------------------------------------------------
@@ -173,7 +173,7 @@ def scores_of(maps, model, images, classes, effects, epsilon, asked, rng):
 
 def contrast(model, make, rule):
     """Class contrast of a method on pictures of two scenes: (pairs,)."""
-    images, left, right, (_, _) = halves(scenes("test")[1][rule], rule)
+    images, left, right = halves(scenes("test")[1][rule], rule)
     rows, cols = model.grid
     on_left = np.zeros((len(images), rows, cols))
     on_left[:, :, : cols // 2] = 1
@@ -233,7 +233,7 @@ def measure(model, untrained, rule, seed):
         asked=asked, rng=rng,
     )  # fmt: skip
     asked_about = list(map(int, classes))
-    arrays, alike = {"effects": effects}, {}
+    arrays = {"effects": effects}
     covered = coverage("test", SCENES, model.grid)
     oracle = it.true_map(covered, FLOWER, effects, tuple(PARTS.values()))
     rows = {("true map", ""): oracle}
@@ -241,11 +241,10 @@ def measure(model, untrained, rule, seed):
     for name, make in methods(model).items():
         maps, blank = make(images, asked_about), fresh[name](images, asked_about)
         rows[name, ""] = maps
-        alike[name] = it.map_correlation(maps, blank)["correlation"]
         others = it.controls(images, model.grid, maps, blank, rng)
         rows |= {(name, control): control_maps for control, control_maps in others.items()}
         arrays[f"{name}||contrast"] = contrast(model, make, rule)
-        arrays[f"{name}||correlation"] = alike[name]
+        arrays[f"{name}||correlation"] = it.map_correlation(maps, blank)["correlation"]
     same = {}
     for (name, control), maps in rows.items():
         # Four controls know neither model nor method: scored once.
