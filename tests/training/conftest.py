@@ -1,5 +1,6 @@
 """Photos that are easy to tell apart, for the tests of training."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -28,3 +29,19 @@ def flowers():
         protocol="made for this test",
         fingerprint="0" * 16,
     )
+
+
+@pytest.fixture
+def stop_after():
+    """Returns a callback's class: Ctrl-C when so many epochs are done."""
+
+    class StopAfter(keras.callbacks.Callback):
+        def __init__(self, epoch):
+            super().__init__()
+            self.epoch = epoch
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == self.epoch:
+                raise KeyboardInterrupt
+
+    return StopAfter

@@ -164,27 +164,19 @@ def test_a_saved_and_loaded_model_gives_the_same_outputs(kind, run, flowers, tmp
     np.testing.assert_array_equal(again(pixels()), model(pixels()))
 
 
-class StopAfter(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("kind", ["all of it", "probe"])
-def test_an_interrupted_run_ends_like_one_that_was_not(kind, run, flowers, tiny_vit, tmp_path):
+def test_an_interrupted_run_ends_like_one_that_was_not(
+    kind, run, flowers, tiny_vit, tmp_path, stop_after
+):
     recipe, (_, whole, wanted) = dataclasses.replace(RECIPE, **KINDS[kind]), run(kind)
     with pytest.raises(KeyboardInterrupt):
-        train(fresh(tiny_vit), flowers, recipe, tmp_path, [StopAfter(1)], verbose=0)
+        train(fresh(tiny_vit), flowers, recipe, tmp_path, [stop_after(1)], verbose=0)
     model = fresh(tiny_vit)
     history = train(model, flowers, recipe, tmp_path, verbose=0)
     np.testing.assert_allclose(history.epochs["loss"], wanted.epochs["loss"], rtol=1e-6)
     assert history.best_epoch == wanted.best_epoch
     done = fresh(tiny_vit)
-    again = train(done, flowers, recipe, tmp_path, [StopAfter(0)], verbose=0)  # trains nothing
+    again = train(done, flowers, recipe, tmp_path, [stop_after(0)], verbose=0)  # trains nothing
     assert again.epochs == history.epochs
     for path, value in values(whole).items():
         np.testing.assert_allclose(values(model)[path], value, atol=1e-6)

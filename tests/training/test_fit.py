@@ -76,21 +76,11 @@ def test_the_same_seed_gives_the_same_run(trained, flowers, tiny_vit):
     assert_same(again.epochs["loss"], trained[1].epochs["loss"])
 
 
-class StopAfter(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise KeyboardInterrupt
-
-
-def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, trained, tmp_path):
+def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, trained, tmp_path, stop_after):
     run = tmp_path / "new" / "run"
     model = fresh(tiny_vit)
     with pytest.raises(KeyboardInterrupt):
-        train(model, flowers, RECIPE, run, [StopAfter(3)], verbose=0)
+        train(model, flowers, RECIPE, run, [stop_after(3)], verbose=0)
     model = tiny_vit()
     history = train(model, flowers, RECIPE, run, verbose=0)
     assert {len(values) for values in history.epochs.values()} == {8}
@@ -105,7 +95,7 @@ def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, trained, tmp
     np.testing.assert_allclose(history.epochs["learning_rate"], expected, atol=1e-8)
 
     done = tiny_vit()
-    stored = train(done, flowers, RECIPE, run, [StopAfter(0)], verbose=0)  # trains nothing
+    stored = train(done, flowers, RECIPE, run, [stop_after(0)], verbose=0)  # trains nothing
     assert stored.epochs == history.epochs
     for a, b in zip(done.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -209,11 +199,11 @@ def test_the_average_of_weights_is_what_is_validated_and_kept(flowers, tiny_vit)
     assert measured["loss"] == pytest.approx(history.best["val_loss"], rel=1e-4)
 
 
-def test_ctrl_c_leaves_the_best_weights_so_far(flowers, tiny_vit, trained):
+def test_ctrl_c_leaves_the_best_weights_so_far(flowers, tiny_vit, trained, stop_after):
     model = fresh(tiny_vit)
     before = model.get_weights()
     with pytest.raises(KeyboardInterrupt):
-        train(model, flowers, RECIPE, callbacks=[StopAfter(2)], verbose=0)
+        train(model, flowers, RECIPE, callbacks=[stop_after(2)], verbose=0)
     measured = model.evaluate(flowers.batches("validation", 8), verbose=0, return_dict=True)
     first_two = trained[1].epochs["val_accuracy"][:2]
     assert measured["accuracy"] == pytest.approx(max(first_two))
