@@ -35,7 +35,7 @@ from procedural_flowers import drawing  # noqa: E402
 from procedural_flowers.examples import scene_of  # noqa: E402
 from procedural_flowers.scene import BACKGROUNDS  # noqa: E402
 
-SIZE, PATCH, SCENES, PAIRS, DROPS = 96, 12, 300, 150, 6
+SIZE, PATCH, SCENES, PAIRS, DROPS, EXAMPLES = 96, 12, 300, 150, 6, 6
 PARTS = {"background": 0, "petals": 2, "centre": 3}  # stems and leaves (1) are nobody's rule
 FLOWER = (2, 3)
 RULES = {"petals": "petal_colour", "centre": "centre_colour", "background": "background"}
@@ -241,6 +241,7 @@ def measure(model, untrained, rule, seed):
     for name, make in methods(model).items():
         maps, blank = make(images, asked_about), fresh[name](images, asked_about)
         rows[name, ""] = maps
+        arrays[f"{name}||examples"] = maps[:EXAMPLES]
         others = it.controls(images, model.grid, maps, blank, rng)
         rows |= {(name, control): control_maps for control, control_maps in others.items()}
         arrays[f"{name}||contrast"] = contrast(model, make, rule)
@@ -354,6 +355,13 @@ def moves(runs, rng):
     return result
 
 
+def in_units_of_mean(maps):
+    """Maps (B, rows, columns) to look at, as lists: 1 is an even spread, nothing is negative."""
+    heat = np.maximum(maps, 0)
+    mean = np.maximum(heat.mean(axis=(1, 2), keepdims=True), 1e-12)  # an empty map stays empty
+    return np.round(heat / mean, 2).tolist()
+
+
 def main():
     """Trains and measures what is missing; writes the results when all is there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -370,12 +378,21 @@ def main():
     if set(options.rules) != set(RULES):
         return
     rng = np.random.default_rng(0)
+    examples = {
+        rule: {
+            key.split("|")[0]: in_units_of_mean(maps)
+            for key, maps in runs[0].items()
+            if key.endswith("||examples")
+        }
+        for rule, runs in arrays.items()
+    }
     settings = dataclasses.asdict(RECIPE)
     del settings["seed"]
     result = {
         "models": rows,
         "tables": {rule: table(runs, rng) for rule, runs in arrays.items()},
         "moves": moves(arrays, rng),
+        "examples": examples,
         "scenes": SCENES,
         "pairs": PAIRS,
         "image_size": SIZE,

@@ -44,6 +44,7 @@ KERAS_MODES, TORCH_MODES = ("jit", "no jit"), ("eager", "compiled")
 MODELS = {
     "vit_keras_lib": (KERAS_MODES, ("keras",)),
     "vit_keras_lib, remat": (KERAS_MODES, ("keras",)),
+    "no attention": (KERAS_MODES, ("keras",)),
     "keras.io example": (KERAS_MODES, ("keras",)),
     "KerasHub": (KERAS_MODES, ("keras_hub",)),
     "PyTorch eager": (("eager",), ("torch",)),
@@ -100,6 +101,23 @@ def our_model(s, **options):
         s.image, s.classes, s.patch, s.dim, s.depth, s.heads, s.mlp_dim,
         pool="mean", class_token=False, **options,
     )  # fmt: skip
+
+
+def blind_model(s):
+    """Ours with tokens that do not look at each other: what no attention, however fast, can beat.
+
+    All dense layers are there; only what is computed between the tokens is not.
+    """
+    from keras import ops
+
+    from vit_keras_lib.layers import SelfAttention
+
+    def call(self, x, training=None, return_attention_scores=False):
+        own = ops.sum(self._heads(x), axis=2)  # (B, T, 3, k, d) -> (B, T, k, d)
+        return self.projection(ops.reshape(own, ops.shape(x)))  # -> (B, T, dim)
+
+    SelfAttention.call = call  # this process has this one model only
+    return our_model(s)
 
 
 def keras_io_model(s, head_dim=None):
@@ -215,6 +233,7 @@ def timm_model(s):
 MAKERS = {
     "vit_keras_lib": our_model,
     "vit_keras_lib, remat": functools.partial(our_model, remat=True),
+    "no attention": blind_model,
     "keras.io example": keras_io_model,
     "KerasHub": keras_hub_model,
     "PyTorch eager": torch_model,

@@ -4,7 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from vit_keras_lib.layers import SelfAttention
+
+import keras  # isort: skip  (after the library, which keeps TensorFlow's start-up lines out)
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "models.py"
 
@@ -61,3 +66,17 @@ def test_a_worker_that_fails_ends_the_run_and_says_why(monkeypatch):
     error = run("--tokens", "64", "--models", "vit_keras_lib")
     assert "matrix product broke off" in error
     assert "Unable to import backend : abacus" in error
+
+
+def test_without_attention_tokens_keep_to_themselves(monkeypatch):
+    monkeypatch.setattr(SelfAttention, "call", SelfAttention.call)  # put back afterwards
+    benchmark = runpy.run_path(str(SCRIPT))
+    s = benchmark["Sizes"](16, 8, 24, 2, 3, 48, 5, 1, "float32")
+    ours, blind = benchmark["our_model"](s), benchmark["blind_model"](s)
+    assert blind.count_params() == ours.count_params()
+    images = s.data()[0].repeat(2, axis=0)  # (2, 16, 16, 3)
+    images[1, 8:, 8:] = 0  # another last patch
+    before_head = keras.Model(blind.input, blind.layers[-2].input)
+    one, other = keras.ops.convert_to_numpy(before_head(images))
+    np.testing.assert_allclose(one[:3], other[:3], atol=1e-6)
+    assert np.abs(one[3] - other[3]).max() > 0.1

@@ -62,6 +62,19 @@ def test_an_interrupted_comparison_does_what_is_missing(run):
     assert again["rows"] == whole["rows"]
 
 
+def test_rows_that_another_process_stores_meanwhile_are_kept(tmp_path, flowers, tiny_vit):
+    path, runs = tmp_path / "shared.json", tmp_path / "runs"
+
+    def other():
+        compare({"other": (lambda: tiny_vit(depth=1), RECIPE)}, flowers, [0], runs, path)
+        return tiny_vit()
+
+    result = compare({"one": (other, RECIPE)}, flowers, [1], runs, path)
+    assert [(row["variant"], row["seed"]) for row in result["rows"]] == [("other", 0), ("one", 1)]
+    assert list(result["recipes"]) == ["other", "one"]
+    assert result["run"]["seed"] == [0, 1]
+
+
 def test_more_seeds_can_be_added(run):
     first = run(seeds=[0])
     run.made.clear()

@@ -16,7 +16,8 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
 
     The epoch is chosen on validation; the test photos are looked at once a run, at its end. A row
     is stored as soon as its run ends, and an interrupted run goes on where it was: the same call
-    again does what is missing.
+    again does what is missing. Several processes may share the file, each with its own variants
+    or seeds.
 
     Args:
         variants: name -> (a function that returns a new model, the `Recipe` to train it by, whose
@@ -83,8 +84,9 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
             "device": history.run["device"],
             "date": history.run["date"],
         }
-        run = provenance(sorted({seed, *(other for _, other in done)}))
-        done.add((name, seed))
+        if path.exists():  # another process may have stored rows meanwhile
+            stored = read_json(path)
+        run = provenance(sorted({seed, *(other["seed"] for other in stored["rows"])}))
         recipes = {**stored["recipes"], name: _settings(recipe.as_done_by(model))}
         stored = {**stored, "rows": [*stored["rows"], row], "recipes": recipes, "run": run}
         write_json(path, stored)
