@@ -4,8 +4,10 @@ from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
 
+from vit_keras_lib import load_flowers, load_pretrained
 from vit_keras_lib.training import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,25 +20,45 @@ def test_positions_are_compared_over_three_seeds():
     assert runs == sorted(product(("learned", "none", "sincos2d"), range(3)))
 
 
+@pytest.mark.parametrize("name", ["flowers", "flowers-conv"])
+def test_models_that_come_along_are_as_good_as_stored(name):
+    stored = read_json(RESULTS / f"{name.replace('-', '_')}_vit.json")
+    right = []
+    flowers, model = load_flowers("procedural_flowers", image_size=96), load_pretrained(name)
+    for photos, labels in flowers.batches("test", 100):
+        right.extend(model.predict_on_batch(photos).argmax(axis=1) == np.argmax(labels, axis=1))
+    assert len(right) == stored["data"]["sizes"]["test"]
+    # Another CPU may round a close call the other way.
+    assert np.mean(right) == pytest.approx(stored["test"]["accuracy"], abs=0.003)
+
+
 def quoted():
     """Return rows of README's table as they must be: name in the row -> figure."""
     readers = {
         r["reader"]: r["accuracy"] for r in read_json(RESULTS / "embedded_difficulty.json")["rows"]
     }
+    trained = {
+        name: read_json(RESULTS / f"{name}.json")["test"]["accuracy"]
+        for name in ("flowers_vit", "flowers_conv_vit")
+    }
     figures = {
         "always the same answer": f"{readers['majority class']:.1%}",
         "colour histogram": f"{readers['colour histogram, logistic regression']:.1%}",
         "small CNN": f"{readers['small CNN, 96 px, 12 epochs']:.1%}",
-        "**ViT**": f"{read_json(RESULTS / 'flowers_vit.json')['test']['accuracy']:.1%}",
+        "**ViT**": f"{trained['flowers_vit']:.1%}",
+        "**with a convolutional stem**": f"{trained['flowers_conv_vit']:.1%}",
     }
-    names = {
-        "sincos2d": "sine-cosine positions",
-        "learned": "with learned",
-        "none": "without positions",
+    compared = {
+        ("positions", "sincos2d"): "sine-cosine positions",
+        ("positions", "learned"): "with learned",
+        ("positions", "none"): "without positions",
+        ("accuracy_real_photos", "TensorFlow tutorial"): "CNN of TensorFlow's tutorial",
+        ("accuracy_real_photos", "this library"): "**`Recipe()`**",
     }
-    for variant, name in names.items():
-        rows = read_json(RESULTS / "positions.json")["rows"]
+    for (file, variant), name in compared.items():
+        rows = read_json(RESULTS / f"{file}.json")["rows"]
         runs = [100 * row["test"] for row in rows if row["variant"] == variant]
+        assert len(runs) == 3
         figures[name] = f"{mean(runs):.1f} ± {stdev(runs):.1f}%"
     return figures
 

@@ -50,3 +50,145 @@ def test_the_query_is_framed_where_it_is():
     figure = plots.show_query(np.zeros((4, 6, 3)), np.ones((1, 2, 3)), [(1, 2)], top=1.0)
     (box,) = figure.axes[0].patches
     assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (3.5, 1.5, 2, 2)
+
+
+def random(*shape):
+    return np.random.default_rng(0).uniform(size=shape)
+
+
+def words(axis):
+    return [text.get_text() for text in axis.texts]
+
+
+@pytest.mark.parametrize(
+    ("heat", "share", "kept"),
+    [
+        ([[2, 16, 4], [2, 0, 8]], 0.75, [[0, 1, 0], [0, 0, 1]]),  # reached exactly
+        ([[2, 16, 4], [2, 0, 8]], 0.8, [[0, 1, 1], [0, 0, 1]]),
+        ([[4, 1, 2], [2, 2, 1]], 0.5, [[1, 0, 1], [1, 1, 0]]),  # ties stay together
+        ([[0.1, 0.1, 0.1], [0.1, 0.1, 0.1]], 0.3, [[1, 1, 1], [1, 1, 1]]),
+        ([[2, 16, 4], [2, 0, 8]], 1.0, [[1, 1, 1], [1, 0, 1]]),
+    ],
+)
+def test_a_mask_keeps_its_share_of_the_mass(heat, share, kept):
+    mask = plots.keep_mass(np.array(heat, "float32"), share)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, np.array(kept, bool))
+
+
+def test_masks_of_many_maps_are_those_of_each():
+    maps = random(2, 3, 4, 5)
+    masks = plots.keep_mass(maps, 0.6)
+    assert masks.shape == maps.shape
+    for i, j in np.ndindex(2, 3):
+        np.testing.assert_array_equal(masks[i, j], plots.keep_mass(maps[i, j], 0.6))
+        held = np.sort(maps[i, j][masks[i, j]])
+        assert held.sum() >= 0.6 * maps[i, j].sum() > held[1:].sum()  # no patch too many
+
+
+def outline(axis, which):
+    return {tuple(map(tuple, line)) for line in axis.collections[which].get_segments()}
+
+
+def test_kept_patches_stay_bright_and_the_outlines_lie_on_the_borders():
+    photos = np.full((2, 4, 6, 3), 200, "uint8")
+    kept = np.zeros((1, 2, 2, 3), bool)
+    kept[0, 0, 1, 2] = True  # row 1, column 2, of 2 x 2 pixels each
+    truth = np.zeros((2, 4, 6), bool)
+    truth[0, 0, 1] = True
+    figure = plots.show_kept(photos, kept, truth, ["way"], ["a", "b"])
+    left, right = figure.axes
+    shown = left.images[0].get_array()
+    np.testing.assert_allclose(shown[2:, 4:], 200 / 255)
+    np.testing.assert_allclose(shown[:2], 60 / 255)
+    np.testing.assert_allclose(shown[2:, :4], 60 / 255)
+    square = {((x, y), (x + 1, y)) for x in (3.5, 4.5) for y in (1.5, 3.5)}
+    square |= {((x, y), (x, y + 1)) for x in (3.5, 5.5) for y in (1.5, 2.5)}
+    assert outline(left, 0) == square
+    pixel = {((0.5, -0.5), (1.5, -0.5)), ((0.5, 0.5), (1.5, 0.5))}
+    pixel |= {((0.5, -0.5), (0.5, 0.5)), ((1.5, -0.5), (1.5, 0.5))}
+    assert outline(left, 1) == pixel
+    assert outline(right, 0) == outline(right, 1) == set()
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["a", "b"]
+
+
+def test_lift_draws_every_head_twice_and_the_means():
+    lift, others = random(3, 4) + 1, random(3, 4)
+    (axis,) = plots.show_lift(lift, others).axes
+    dots, bars, other_dots, other_bars, chance = axis.lines
+    for drawn, means, values, shift in (
+        (dots, bars, lift, -0.13),
+        (other_dots, other_bars, others, 0.13),
+    ):
+        x, y = drawn.get_data()
+        np.testing.assert_array_equal(np.reshape(y, (3, 4)), values)
+        np.testing.assert_allclose(np.reshape(x, (3, 4)), [[b + shift] * 4 for b in range(3)])
+        np.testing.assert_allclose(means.get_ydata(), values.mean(axis=1))
+    assert list(chance.get_ydata()) == [1, 1]
+
+
+def test_distances_draw_every_head_and_both_landmarks():
+    distances = random(3, 4) * 50
+    (axis,) = plots.show_distances(distances, 49.28, 15.5).axes
+    dots, even, near = axis.lines
+    x, y = dots.get_data()
+    np.testing.assert_array_equal(np.reshape(y, (3, 4)), np.sort(distances, axis=1))
+    np.testing.assert_array_equal(np.round(np.reshape(x, (3, 4))), [[b] * 4 for b in range(3)])
+    assert (even.get_ydata()[0], near.get_ydata()[0]) == (49.28, 15.5)
+    assert words(axis) == ["spread evenly\n49.3", "own patch\nand neighbours\n15.5"]
+    assert axis.get_ylim()[0] == 0
+    assert axis.get_ylim()[1] > 49.28
+
+
+def test_the_lens_strip_fills_each_box_to_its_probability():
+    answers = np.array([["rose", "tulip", "daisy"], ["daisy", "rose", "rose"]])
+    probabilities, right = random(2, 3), np.array([[1, 0, 0], [0, 1, 1]], bool)
+    figure = plots.show_lens_strip(random(2, 4, 6, 3) * 255, answers, probabilities, right)
+    axes = np.reshape(figure.axes, (2, 4))
+    assert all(axis.images for axis in axes[:, 0])
+    for (b, i), name in np.ndenumerate(answers):
+        axis = axes[b, 1 + i]
+        (box,) = axis.patches
+        assert box.get_bbox().bounds == (0, 0, 1, probabilities[b, i])
+        sign = "✓" if right[b, i] else "✗"
+        assert words(axis) == [f"{name}\n{sign} {probabilities[b, i]:.0%}"]
+        other = axes[tuple(np.argwhere(right != right[b, i])[0] + [0, 1])].patches[0]
+        assert box.get_facecolor() != other.get_facecolor()
+
+
+@pytest.mark.parametrize("prefix", [0, 2])
+def test_norms_draw_the_patches_and_the_first_prefix_token(prefix):
+    norms = random(5, 3, 9) + 1
+    (axis,) = plots.show_norms(norms, prefix).axes
+    patches = norms[:, :, prefix:]
+    middle, ten_times, *first = axis.lines
+    expected = np.median(patches, axis=(0, 2))
+    np.testing.assert_allclose(middle.get_ydata(), expected)
+    np.testing.assert_allclose(ten_times.get_ydata(), 10 * expected)
+    assert len(first) == (prefix > 0)
+    for line in first:
+        np.testing.assert_allclose(line.get_ydata(), norms[:, :, 0].mean(axis=0))
+    corners = axis.collections[0].get_paths()[0].vertices
+    assert corners[:, 1].min() == patches.min()
+    assert corners[:, 1].max() == patches.max()
+    assert ("class token" in words(axis)) == (prefix > 0)
+
+
+def test_broken_maps_share_one_scale_and_outline_the_flowers():
+    maps = {"sound": random(2, 2, 3), "A": 4 * random(2, 2, 3)}
+    flowers = np.zeros((2, 2, 3), bool)
+    flowers[0, 1, 2] = True
+    figure = plots.show_broken_maps(maps, flowers)
+    axes = np.reshape(figure.axes[:4], (2, 2))
+    top = maps["A"].max()
+    for line, each in zip(axes, maps.values(), strict=True):
+        for axis, heat in zip(line, each, strict=True):
+            np.testing.assert_array_equal(axis.images[0].get_array(), heat)
+            assert axis.images[0].get_clim() == (0, top)
+        corners = {((1.5, 0.5), (2.5, 0.5)), ((1.5, 1.5), (2.5, 1.5))}
+        corners |= {((1.5, 0.5), (1.5, 1.5)), ((2.5, 0.5), (2.5, 1.5))}
+        assert outline(line[0], 0) == corners
+        assert outline(line[1], 0) == set()
+    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["sound", "A"]
+    titles = [axis.get_title(loc="left") for axis in axes[0]]
+    assert titles == ["photo 0", "photo 1: no flower"]

@@ -13,7 +13,7 @@ from vit_keras_lib.pretrained.checkpoint import check_changes
 from vit_keras_lib.pretrained.reading import one_error, read_json, read_npz, read_safetensors
 
 # Beside the package in the repository, as the embedded photos are.
-_SHIPPED = {"flowers": "flowers_vit.keras"}
+_SHIPPED = {"flowers": "flowers_vit.keras", "flowers-conv": "flowers_conv_vit.keras"}
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
@@ -27,8 +27,9 @@ def load_pretrained(source="flowers", image_size=None, num_classes=None, **chang
     Args:
         source: one of
 
-            - "flowers", the small model trained on the embedded flowers that comes with the
-              repository;
+            - "flowers" or "flowers-conv", small models trained on the embedded flowers that come
+              with the repository: one on plain patches, and a better one with a convolutional
+              stem;
             - a `.keras` file that holds a `ViT`;
             - a `.npz` file of google-research (vision_transformer, big_vision), or its address:
               "gs://vit_models/augreg/....npz", "https://...";
