@@ -78,3 +78,22 @@ def test_readme_quotes_the_pipeline_as_stored():
     assert f"caching and {throughput['ratio while decoding']:.1f} times" in text
     assert f"listed and split in {scale['listing and splitting, s']:.1f} s" in text
     assert f"within {scale['peak memory, GB']:.1f} GB" in text
+
+
+def test_readme_quotes_the_speed_as_stored():
+    rows = {row["model"]: row for row in read_json(RESULTS / "speed.json")["rows"]}
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+
+    def times(name, kind):
+        ours, theirs = (rows[who][f"{kind}, img/s"] for who in ("vit_keras_lib", name))
+        return f"{ours / theirs:.1f}"
+
+    peers = ("PyTorch eager", "keras.io example", "KerasHub")
+    torch, example, hub = (times(name, "train") for name in peers)
+    assert f"runs at {torch} times PyTorch, {example} times the construction" in text
+    assert f"and {hub} times KerasHub" in text
+    assert (
+        "inference at {}, {} and {} times".format(*(times(n, "inference") for n in peers)) in text
+    )
+    blind = rows["no attention"]["train, img/s"] / rows["vit_keras_lib"]["train, img/s"]
+    assert f"trains {blind:.1f} times as fast as ours" in text
