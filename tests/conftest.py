@@ -1,4 +1,7 @@
-"""What every test of a layer asks of it, in one place."""
+"""What every test of a layer asks of it, in one place; and a server to download from."""
+
+import http.server
+import threading
 
 import keras
 import numpy as np
@@ -75,3 +78,45 @@ def tiny_vit():
         return vit_keras_lib.ViT(**{**config, "mlp_dim": 48, **changes})
 
     return make
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Serves files on this machine.
+
+    `files` maps what follows the address and a slash to bytes; `asked` lists what was asked for.
+    Of the files in `cut` half is sent before the connection ends, of those in `stalls` half
+    before the server falls silent.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            name = self.path.lstrip("/")
+            httpd.asked.append(name)
+            data = httpd.files.get(name)
+            if data is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            broken = name in httpd.cut | httpd.stalls
+            self.wfile.write(data[: len(data) // 2] if broken else data)
+            self.wfile.flush()
+            if name in httpd.stalls:
+                httpd.released.wait(30)
+
+        def log_message(self, *_):
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.daemon_threads = True
+    httpd.files, httpd.asked, httpd.cut, httpd.stalls = {}, [], set(), set()
+    httpd.released = threading.Event()
+    httpd.address = f"http://127.0.0.1:{httpd.server_address[1]}"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield httpd
+    httpd.released.set()
+    httpd.shutdown()
+    httpd.server_close()

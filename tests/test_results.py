@@ -1,6 +1,6 @@
 """What is read from results/ is complete, and what README quotes of it is what it says."""
 
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -97,3 +97,44 @@ def test_readme_quotes_the_speed_as_stored():
     )
     blind = rows["no attention"]["train, img/s"] / rows["vit_keras_lib"]["train, img/s"]
     assert f"trains {blind:.1f} times as fast as ours" in text
+
+
+def cost(rows):
+    """Epochs and minutes of runs, as README gives them."""
+    minutes = mean(row["seconds"] for row in rows) / 60
+    return f"{rows[0]['epochs']} epochs, {minutes:.0f} min"
+
+
+def test_readme_quotes_the_cost_of_training_as_stored():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("flowers_vit", "flowers_conv_vit"):
+        stored = read_json(RESULTS / f"{name}.json")
+        run = {"epochs": stored["recipe"]["epochs"], "seconds": stored["seconds"]}
+        assert f"{cost([run])} | {stored['test']['accuracy']:.1%}".replace("%", " %") in text
+    stored = read_json(RESULTS / "accuracy_real_photos.json")
+    ours = [row for row in stored["rows"] if row["variant"] == "this library"]
+    assert f"{cost(ours)}, three runs |" in text
+    assert f"real photographs, {stored['data']['sizes']['train']:,} |" in text
+
+
+def test_what_page_05_says_of_the_stored_runs_holds():
+    """Its prose names no figures, but ratios and bounds."""
+    rows = read_json(RESULTS / "accuracy_real_photos.json")["rows"]
+    ours, theirs = (
+        [row for row in rows if row["variant"] == name]
+        for name in ("this library", "TensorFlow tutorial")
+    )
+    assert min(row["test"] for row in ours) > max(row["test"] for row in theirs)
+    assert ours[0]["parameters"] > 2 * theirs[0]["parameters"]
+    seconds = [mean(row["seconds"] for row in each) for each in (ours, theirs)]
+    assert 7.5 < seconds[0] / seconds[1] < 9
+
+    rungs = {}
+    for row in read_json(RESULTS / "ladder_real_photos.json")["rows"]:
+        rungs.setdefault(row["variant"], []).append(row["validation"])
+        assert 5 * row["epochs"] == ours[0]["epochs"]
+    on_it = [name for name in rungs if name == "plain" or name.startswith("+")]
+    steps = {b: mean(rungs[b]) - mean(rungs[a]) for a, b in pairwise(on_it)}
+    stand_out = {"+ augmentation", "+ convolutional stem"}
+    assert all(step > 0.04 for name, step in steps.items() if name in stand_out)
+    assert all(abs(step) < 0.025 for name, step in steps.items() if name not in stand_out)

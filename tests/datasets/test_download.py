@@ -1,12 +1,10 @@
 """The real TFDS builders, fed by a server on this machine."""
 
 import hashlib
-import http.server
 import io
 import socket
 import sys
 import tarfile
-import threading
 import time
 
 import numpy as np
@@ -33,40 +31,6 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def server():
-    """Serves a dictionary of files on loopback; `stalls` names those that fall silent half-way."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            name = self.path.rsplit("/", 1)[-1]
-            data = httpd.files.get(name)
-            if data is None:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            if name in httpd.stalls:
-                self.wfile.write(data[: len(data) // 2])
-                self.wfile.flush()
-                httpd.released.wait(30)
-                return
-            self.wfile.write(data)
-
-        def log_message(self, *_):
-            pass
-
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd.daemon_threads = True
-    httpd.files, httpd.stalls, httpd.released = {}, set(), threading.Event()
-    threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield httpd
-    httpd.released.set()
-    httpd.shutdown()
-    httpd.server_close()
-
-
-@pytest.fixture
 def point_at(monkeypatch):
     """Overrides the address, and the sizes and checksums, that a TFDS builder knows."""
 
@@ -85,10 +49,6 @@ def point_at(monkeypatch):
         monkeypatch.setattr(builder_class, "url_infos", infos)
 
     return override
-
-
-def address(httpd) -> str:
-    return f"http://127.0.0.1:{httpd.server_address[1]}/"
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +88,7 @@ def leftovers(data_dir) -> list[str]:
 
 def test_tf_flowers_end_to_end(server, point_at, tf_flowers_files, photo, tmp_path):
     server.files = tf_flowers_files
-    point_at("tf_flowers", address(server), server.files)
+    point_at("tf_flowers", f"{server.address}/", server.files)
     flowers = load_flowers("tf_flowers", 32, data_dir=tmp_path)
     assert flowers.class_names == FLOWERS
     assert flowers.sizes == {"train": 32, "validation": 4, "test": 4}
@@ -148,7 +108,7 @@ def test_tf_flowers_end_to_end(server, point_at, tf_flowers_files, photo, tmp_pa
 
 def test_tf_flowers_streams_when_the_budget_is_small(server, point_at, tf_flowers_files, tmp_path):
     server.files = tf_flowers_files
-    point_at("tf_flowers", address(server), server.files)
+    point_at("tf_flowers", f"{server.address}/", server.files)
     cached = load_flowers("tf_flowers", 32, data_dir=tmp_path)
     streamed = load_flowers("tf_flowers", 32, data_dir=tmp_path, cache_budget=0)
     assert streamed.fingerprint == cached.fingerprint
@@ -164,7 +124,7 @@ def test_tf_flowers_streams_when_the_budget_is_small(server, point_at, tf_flower
 
 def test_oxford_flowers102_end_to_end(server, point_at, oxford_files, tmp_path):
     server.files = oxford_files
-    point_at("oxford_flowers102", address(server), server.files)
+    point_at("oxford_flowers102", f"{server.address}/", server.files)
     flowers = load_flowers("oxford_flowers102", 24, data_dir=tmp_path)
     assert flowers.num_classes == 102
     assert flowers.class_names[0] == "pink primrose"
@@ -175,7 +135,7 @@ def test_oxford_flowers102_end_to_end(server, point_at, oxford_files, tmp_path):
 
 def test_corrupted_download_says_so_and_is_redone(server, point_at, tf_flowers_files, tmp_path):
     good = tf_flowers_files
-    point_at("tf_flowers", address(server), good)
+    point_at("tf_flowers", f"{server.address}/", good)
     data = good["flower_photos.tgz"]
     server.files = {"flower_photos.tgz": data[:-100] + bytes(100)}
     with pytest.raises(ValueError, match=r"'tf_flowers' is corrupted: its checksum"):
@@ -189,7 +149,7 @@ def test_interrupted_preparation_is_redone(
     server, point_at, tf_flowers_files, tmp_path, monkeypatch
 ):
     server.files = tf_flowers_files
-    point_at("tf_flowers", address(server), server.files)
+    point_at("tf_flowers", f"{server.address}/", server.files)
     builder_class = tfds.builder_cls("tf_flowers")
     generate = builder_class._generate_examples
 
@@ -240,10 +200,10 @@ def test_server_that_falls_silent_half_way(server, point_at, tmp_path, monkeypat
     monkeypatch.setattr(download, "PATIENCE", 2)
     server.files = {"flower_photos.tgz": bytes(100_000)}
     server.stalls = {"flower_photos.tgz"}
-    point_at("tf_flowers", address(server), server.files)
+    point_at("tf_flowers", f"{server.address}/", server.files)
     assert "tf_flowers" in unreachable("tf_flowers", tmp_path)
 
 
 def test_file_that_is_gone(server, point_at, tmp_path):
-    point_at("tf_flowers", address(server), {"flower_photos.tgz": b""})
+    point_at("tf_flowers", f"{server.address}/", {"flower_photos.tgz": b""})
     assert "404" in unreachable("tf_flowers", tmp_path)

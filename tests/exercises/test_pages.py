@@ -107,6 +107,13 @@ def test_the_right_diagnosis_passes(page, diagnosis, capsys):
     assert "One more insight: " in shown
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if hasattr(PAGES[page], "CAUSES")])
+def test_the_truth_is_not_in_the_order_of_the_list(page):
+    truth, causes = PAGES[page].DIAGNOSIS.truth.values(), PAGES[page].CAUSES
+    assert set(truth) == set(causes)
+    assert all(a != b for a, b in zip(truth, causes, strict=True))
+
+
 @pytest.mark.parametrize(("page", "diagnosis"), DIAGNOSES, ids=label)
 def test_each_confusion_is_named(page, diagnosis, capsys):
     truth = diagnosis.truth

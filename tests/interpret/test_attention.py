@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from vit_keras_lib import SelfAttention, ViT, attention_maps, class_attention
+from vit_keras_lib.interpret import keep_mass
 from vit_keras_lib.interpret.attention import _run
 
 
@@ -95,3 +96,43 @@ def test_bad_input(model):
         attention_maps(model, images(1, 16, 24))
     with pytest.raises(ValueError, match=r"no TransformerBlock.*Dense"):
         attention_maps(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), images())
+
+
+@pytest.mark.parametrize(
+    ("heat", "share", "kept"),
+    [
+        ([[2, 16, 4], [2, 0, 8]], 0.75, [[0, 1, 0], [0, 0, 1]]),  # reached exactly
+        ([[2, 16, 4], [2, 0, 8]], 0.8, [[0, 1, 1], [0, 0, 1]]),
+        ([[4, 1, 2], [2, 2, 1]], 0.5, [[1, 0, 1], [1, 1, 0]]),  # ties stay together
+        ([[0.1, 0.1, 0.1], [0.1, 0.1, 0.1]], 0.3, [[1, 1, 1], [1, 1, 1]]),
+        ([[2, 16, 4], [2, 0, 8]], 1.0, [[1, 1, 1], [1, 0, 1]]),
+    ],
+)
+def test_a_mask_keeps_its_share_of_the_mass(heat, share, kept):
+    mask = keep_mass(np.array(heat, "float32"), share)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, np.array(kept, bool))
+
+
+def test_masks_of_many_maps_are_those_of_each():
+    maps = np.random.default_rng(0).uniform(size=(2, 3, 4, 5))
+    masks = keep_mass(maps, 0.6)
+    assert masks.shape == maps.shape
+    for i, j in np.ndindex(2, 3):
+        np.testing.assert_array_equal(masks[i, j], keep_mass(maps[i, j], 0.6))
+        held = np.sort(maps[i, j][masks[i, j]])
+        assert held.sum() >= 0.6 * maps[i, j].sum() > held[1:].sum()  # no patch too many
+
+
+@pytest.mark.parametrize(
+    ("heat", "share", "message"),
+    [
+        ([[1, 2]], 0, r"`share` must be above 0 and at most 1, got 0"),
+        ([[1, 2]], 60, r"`share` must be above 0 and at most 1, got 60"),
+        ([[1, -2]], 0.6, r"got -2 to 1\. Rectify"),
+        ([[0, 0]], 0.6, r"not all 0: got 0 to 0"),
+    ],
+)
+def test_a_mask_of_what_has_no_mass_is_refused(heat, share, message):
+    with pytest.raises(ValueError, match=message):
+        keep_mass(np.array(heat), share)

@@ -60,32 +60,6 @@ def words(axis):
     return [text.get_text() for text in axis.texts]
 
 
-@pytest.mark.parametrize(
-    ("heat", "share", "kept"),
-    [
-        ([[2, 16, 4], [2, 0, 8]], 0.75, [[0, 1, 0], [0, 0, 1]]),  # reached exactly
-        ([[2, 16, 4], [2, 0, 8]], 0.8, [[0, 1, 1], [0, 0, 1]]),
-        ([[4, 1, 2], [2, 2, 1]], 0.5, [[1, 0, 1], [1, 1, 0]]),  # ties stay together
-        ([[0.1, 0.1, 0.1], [0.1, 0.1, 0.1]], 0.3, [[1, 1, 1], [1, 1, 1]]),
-        ([[2, 16, 4], [2, 0, 8]], 1.0, [[1, 1, 1], [1, 0, 1]]),
-    ],
-)
-def test_a_mask_keeps_its_share_of_the_mass(heat, share, kept):
-    mask = plots.keep_mass(np.array(heat, "float32"), share)
-    assert mask.dtype == bool
-    np.testing.assert_array_equal(mask, np.array(kept, bool))
-
-
-def test_masks_of_many_maps_are_those_of_each():
-    maps = random(2, 3, 4, 5)
-    masks = plots.keep_mass(maps, 0.6)
-    assert masks.shape == maps.shape
-    for i, j in np.ndindex(2, 3):
-        np.testing.assert_array_equal(masks[i, j], plots.keep_mass(maps[i, j], 0.6))
-        held = np.sort(maps[i, j][masks[i, j]])
-        assert held.sum() >= 0.6 * maps[i, j].sum() > held[1:].sum()  # no patch too many
-
-
 def outline(axis, which):
     return {tuple(map(tuple, line)) for line in axis.collections[which].get_segments()}
 

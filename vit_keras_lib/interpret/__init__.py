@@ -1,6 +1,6 @@
 """What the model looks at."""
 
-from vit_keras_lib.interpret.attention import attention_maps, class_attention
+from vit_keras_lib.interpret.attention import attention_maps, class_attention, keep_mass
 from vit_keras_lib.interpret.distance import mean_attention_distance
 from vit_keras_lib.interpret.explorer import Explorer, attention_explorer
 from vit_keras_lib.interpret.faithfulness import (
@@ -51,6 +51,7 @@ __all__ = [
     "deletion_curve",
     "grad_cam",
     "input_gradient",
+    "keep_mass",
     "log_odds",
     "logit_lens",
     "map_correlation",

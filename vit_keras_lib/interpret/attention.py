@@ -106,3 +106,33 @@ def class_attention(maps, grid, num_prefix_tokens=1):
             f"behind {num_prefix_tokens} prefix tokens. Use model.grid and model.num_prefix_tokens."
         )
     return maps[..., 0, num_prefix_tokens:].reshape(*maps.shape[:-2], rows, cols)
+
+
+def keep_mass(maps, share):
+    """Returns the smallest masks of brightest patches that hold a share of each map.
+
+    The masks of DINO (arXiv 2104.14294, figure 4), there with a share of 60 %. Patches as bright as
+    the last one needed are kept too: an even map keeps everything.
+
+    Args:
+        maps: (..., rows, columns), not below 0, not all 0.
+        share: how much of each map's sum is kept, above 0 and up to 1.
+
+    Returns:
+        (..., rows, columns), bool.
+
+    Raises:
+        ValueError: for another share, or a map with values below 0 or without any above.
+    """
+    flat = np.asarray(maps, dtype="float64").reshape(*np.shape(maps)[:-2], -1)  # (..., N)
+    if not 0 < share <= 1:
+        raise ValueError(f"`share` must be above 0 and at most 1, got {share}.")
+    if flat.min() < 0 or not flat.any(axis=-1).all():
+        raise ValueError(
+            f"Each map needs values of 0 and more, not all 0: got {flat.min():.3g} to "
+            f"{flat.max():.3g}. Rectify a signed map first: np.maximum(map, 0)."
+        )
+    ordered = -np.sort(-flat, axis=-1)
+    mass = ordered.cumsum(axis=-1) / ordered.sum(axis=-1, keepdims=True)
+    last = (mass >= share - 1e-6).argmax(axis=-1)[..., None]  # (..., 1): the last one needed
+    return (flat >= np.take_along_axis(ordered, last, axis=-1)).reshape(np.shape(maps))

@@ -1,7 +1,6 @@
 """Figures. They draw arrays and know nothing of models."""
 
 from vit_keras_lib.plots.attention import (
-    keep_mass,
     overlay,
     show_atlas,
     show_broken_maps,
@@ -58,7 +57,6 @@ __all__ = [
     "COLOURS",
     "PARTS",
     "charts",
-    "keep_mass",
     "overlay",
     "panels",
     "show_assembly",

@@ -141,26 +141,6 @@ def show_query(image, heat, query, title=None, top=None, size=2.6):
     return figure
 
 
-def keep_mass(maps, share):
-    """Returns the smallest masks of brightest patches that hold a share of each map.
-
-    The masks of DINO (arXiv 2104.14294, figure 4), there with a share of 60 %. Patches as bright as
-    the last one needed are kept too: an even map keeps everything.
-
-    Args:
-        maps: (..., rows, columns), not below 0, not all 0.
-        share: how much of each map's sum is kept, above 0 and up to 1.
-
-    Returns:
-        (..., rows, columns), bool.
-    """
-    flat = np.asarray(maps, dtype="float64").reshape(*np.shape(maps)[:-2], -1)  # (..., N)
-    ordered = -np.sort(-flat, axis=-1)
-    mass = ordered.cumsum(axis=-1) / ordered.sum(axis=-1, keepdims=True)
-    last = (mass >= share - 1e-6).argmax(axis=-1)[..., None]  # (..., 1): the last one needed
-    return (flat >= np.take_along_axis(ordered, last, axis=-1)).reshape(np.shape(maps))
-
-
 def show_kept(images, kept, truth=None, row_titles=None, titles=None, title=None, size=1.9):
     """Shows photos with the patches that masks keep; the others are darkened.
 
