@@ -227,7 +227,7 @@ def measure(model, untrained, rule, seed):
     epsilon = float(0.1 * np.median(np.abs(typical).max(axis=1)))  # fixed on validation
     effects = effects_of(model, "test", images, classes)
     rng = np.random.default_rng([seed, zlib.crc32(rule.encode())])
-    asked = it.predict_without(model, images, classes)
+    asked = it.predict_without(model, images, classes, batch_size=100)
     score = partial(
         scores_of, model=model, images=images, classes=classes, effects=effects, epsilon=epsilon,
         asked=asked, rng=rng,
@@ -295,7 +295,8 @@ def one(rule, seed):
 
 def table(runs, rng):
     """Method -> score -> mean, mean by seed, and the paired interval against each control."""
-    names = dict.fromkeys(key.split("|")[0] for key in runs[0] if key.count("|") == 2)
+    maps = (key.split("|")[0] for key in runs[0] if key.count("|") == 2)
+    names = dict.fromkeys(["true map", *maps])  # the ceiling first
     whats = [key.split("|")[2] for key in runs[0] if key.startswith("true map||")]
     rows = {}
     for name in names:
@@ -336,7 +337,8 @@ def moves(runs, rng):
         Method (or "method | control") -> part -> mean and interval of the difference, in units of
         the map's mean density, between the rule of that part and the mean of the other two.
     """
-    kinds = dict.fromkeys(key.rsplit("|", 1)[0] for key in runs["petals"][0] if key.count("|") == 2)
+    maps = (key.rsplit("|", 1)[0] for key in runs["petals"][0] if key.count("|") == 2)
+    kinds = dict.fromkeys(["true map|", *maps])
     result = {}
     for kind in kinds:
         if f"{kind}|density" not in runs["petals"][0]:
