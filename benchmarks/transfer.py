@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from vit_keras_lib import Recipe, load_flowers, load_pretrained
-from vit_keras_lib.training import compare, write_json
+from vit_keras_lib.training import compare, read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARES = (0.05, 0.25, 1.0)
@@ -86,7 +86,8 @@ def main():
     flowers = load_flowers(options.source, image_size=96)
     name = options.name or Path(options.source).name
     path = ROOT / "results" / f"transfer_{name}.json"
-    stored = compare(
+    photos = {f"{share:.0%}": flowers.share(share).sizes["train"] for share in options.shares}
+    compare(
         variants(flowers, options.shares, options.ways, options.epochs),
         flowers,
         options.seeds,
@@ -94,9 +95,8 @@ def main():
         path,
         verbose=2,
     )
-    known = stored.get("photos", {})
-    photos = {f"{share:.0%}": flowers.share(share).sizes["train"] for share in options.shares}
-    write_json(path, {**stored, "photos": {**known, **photos}})
+    stored = read_json(path)  # another process may have stored rows meanwhile
+    write_json(path, {**stored, "photos": {**stored.get("photos", {}), **photos}})
 
 
 if __name__ == "__main__":
