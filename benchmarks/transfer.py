@@ -1,12 +1,11 @@
-"""What a pre-trained ViT is worth: few photos, from scratch and three ways from a checkpoint.
+"""What a pre-trained ViT is worth: few photos, from scratch and two ways from a checkpoint.
 
     python benchmarks/transfer.py --source path/of/photos --name real_photos [--seeds 0 1 2]
 
 A small ViT that comes with the repository has seen drawn flowers only. Here it moves to a folder
-of photographs, of which 5, 25 and 100 % have labels: a linear probe, LoRA, or all of it trained on
-with smaller steps for earlier layers. Beside it the same architecture from scratch, and the default
-recipe from scratch, whose stem is convolutional. All but the probe take the same number of steps,
-whatever the share: few photos come by more often.
+of photographs, of which 5, 25 and 100 % have labels: a linear probe, or all of it trained on with
+smaller steps for earlier layers. Beside it the same architecture from scratch. All but the probe
+take the same number of steps, whatever the share: few photos come by more often.
 
 Nothing was tuned for these photos, save that of the two models that come along the one is taken
 whose linear probe is better on their validation photos. The epoch is chosen on validation, the test
@@ -31,18 +30,16 @@ CHECKPOINT = "flowers"
 def ways(epochs):
     """Name -> (whether it starts from the checkpoint, its recipe)."""
     warmup = min(5.0, epochs / 6)
-    scratch = Recipe(epochs=epochs, warmup_epochs=warmup)
-    ours = dataclasses.replace(scratch, pool="cls", stem="patch")
+    scratch = Recipe(epochs=epochs, warmup_epochs=warmup, pool="cls", stem="patch")
     probe = Recipe(
         epochs=100, learning_rate=1e-2, weight_decay=0.0, augment="none", mix=False, ema=None,
         probe=True, pool="cls", stem="patch",
     )  # fmt: skip
+    full = dataclasses.replace(scratch, learning_rate=5e-4, layer_decay=0.75)
     return {
-        "from scratch": (False, ours),
-        "from scratch, convolutional stem": (False, scratch),
+        "from scratch": (False, scratch),
         "linear probe": (True, probe),
-        "LoRA": (True, dataclasses.replace(ours, learning_rate=2e-3, lora_rank=8)),
-        "full fine-tuning": (True, dataclasses.replace(ours, learning_rate=5e-4, layer_decay=0.75)),
+        "full fine-tuning": (True, full),
     }
 
 
