@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit_keras_lib.datasets.decode import BadImageError, decode, open_picture, open_regular
+from vit_keras_lib.datasets.decode import (
+    FILTERS,
+    BadImageError,
+    decode,
+    open_picture,
+    open_regular,
+)
 
 
 def colours(encoded_image, size=(40, 40)):
@@ -157,3 +163,34 @@ def test_oversized_picture_is_refused_by_its_header(encoded):
 def test_missing_file_says_so(tmp_path):
     with pytest.raises(BadImageError, match="No such file"):
         open_regular(str(tmp_path / "gone.png"))
+
+
+def test_a_rule_says_what_of_the_picture_is_taken(quarters, encoded):
+    data = encoded(quarters)  # 40 high, 60 wide, a quarter each 250, 170, 90, 10
+    squashed = decode(data, (40, 40), ("squash", 1.0, "nearest"))[..., 0]
+    np.testing.assert_array_equal(squashed[:, [0, 19, 20, 39]], quarters[:, [0, 29, 30, 59], 0])
+    cut = decode(data, (40, 40))[..., 0]
+    np.testing.assert_array_equal(cut[:, [0, 39]], quarters[:, [10, 49], 0])
+
+
+@pytest.mark.parametrize(("fit", "box"), [("crop", (20, 10, 40, 30)), ("squash", (15, 10, 45, 30))])
+def test_a_share_is_the_middle_of_it(fit, box, smooth, encoded):
+    pixels = smooth(1, 40, 60)
+    shown = decode(encoded(pixels), (20, 20), (fit, 0.5, "bilinear"))
+    expected = Image.fromarray(pixels).resize((20, 20), Image.Resampling.BILINEAR, box=box)
+    np.testing.assert_array_equal(shown, np.asarray(expected))
+
+
+def test_filters_differ(smooth, encoded):
+    data = encoded(smooth(2, 40, 60))
+    shown = {name: decode(data, (16, 16), ("crop", 1.0, name)).tobytes() for name in FILTERS}
+    assert len(set(shown.values())) == len(FILTERS) == 4
+    assert shown["bicubic"] == decode(data, (16, 16)).tobytes()
+
+
+def test_a_share_of_a_large_jpeg_keeps_its_sharpness(smooth, encoded):
+    data = encoded(smooth(1, 800, 800), "JPEG", quality=95)
+    rule = ("crop", 0.1, "bicubic")
+    small = decode(data, (40, 40), rule).astype(int)
+    reference = decode(encoded(decode(data, (800, 800))), (40, 40), rule).astype(int)
+    assert np.abs(small - reference).max() < 8

@@ -133,6 +133,93 @@ def test_an_epoch_follows_from_its_number(flower_folder, load):
     np.testing.assert_array_equal(epochs(2, 1), three[2:])
 
 
+@pytest.mark.parametrize("budget", [2**20, 0], ids=["cached", "streamed"])
+def test_a_resize_rule_reaches_every_picture(flower_folder, budget):
+    root, rule = flower_folder(), ["crop", 0.5, "bilinear"]
+    plain, ruled = (
+        load_flowers(root, 16, cache_budget=budget, resize_rule=how) for how in (None, rule)
+    )
+    larger = load_flowers(root, 40)
+    assert ruled.fingerprint == plain.fingerprint  # the files are the same,
+    assert ruled.about() != plain.about()  # the pictures are not
+    assert "resized by 'crop', 0.5, 'bilinear'" in ruled.protocol
+    for split in ("train", "test"):
+        shown, full = (epoch(x.batches(split))[0] for x in (ruled, larger))
+        middle = [
+            np.asarray(Image.fromarray(i).resize((16, 16), Image.BILINEAR, (10, 10, 30, 30)))
+            for i in full.astype(np.uint8)
+        ]
+        np.testing.assert_array_equal(shown, np.stack(middle))
+
+
+@pytest.mark.parametrize(
+    "rule", ["crop", ("cut", 1.0, "bicubic"), ("crop", 0, "bicubic"), ("crop", 1, "box"), 3]
+)
+def test_an_impossible_resize_rule_is_refused(rule):
+    with pytest.raises(ValueError, match=r"resize_rule=.* share above 0 .* or None"):
+        load_flowers(resize_rule=rule)
+
+
+KINDS = {
+    "cached": lambda garden: garden,
+    "buffer": lambda garden: Flowers(**{**vars(garden), "_read": None}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_share_is_drawn_from_each_class_alike_and_lies_in_the_larger(garden, kind):
+    garden = KINDS[kind](garden)
+    all_of_it = [i.tobytes() for i, _ in garden.train.as_numpy_iterator()]
+    inside = set(all_of_it)
+    counts = np.bincount([label for _, label in garden.train.as_numpy_iterator()])
+    for fraction in (1.0, 0.5, 0.25, 0.001):
+        share = garden.share(fraction, seed=3)
+        images, labels = epoch(share.batches("train", 7))
+        pixels = [image.astype(np.uint8).tobytes() for image in images]
+        assert len(set(pixels)) == len(pixels) == share.sizes["train"] == len(share.train)
+        assert [p for p in all_of_it if p in pixels] == pixels  # the order stays
+        assert set(pixels) <= inside
+        expected = [max(1, round(fraction * n)) for n in counts]
+        np.testing.assert_array_equal(labels.sum(axis=0), expected)
+        inside = set(pixels)
+        shuffled = epoch(share.batches("train", 7, shuffle=True))[0]
+        assert by_pixels(shuffled) == by_pixels(images)
+        for split in ("validation", "test"):
+            np.testing.assert_array_equal(
+                epoch(share.batches(split))[0], epoch(garden.batches(split))[0]
+            )
+    assert garden.share(1) is garden
+
+
+def test_another_seed_is_another_share_with_another_fingerprint(garden):
+    one, same, other = (garden.share(0.25, seed) for seed in (0, 0, 1))
+    assert one.about() == same.about() != other.about()
+    assert one.fingerprint != garden.fingerprint
+    first, second = (by_pixels(epoch(s.batches("train"))[0]) for s in (one, other))
+    assert first == by_pixels(epoch(same.batches("train"))[0]) != second
+    assert f"Of the training pictures {one.sizes['train']}, 0.25 of each class" in one.protocol
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_share_of_the_same_length_repeats_its_pictures(garden, kind):
+    garden = KINDS[kind](garden)
+    once, often = garden.share(0.3, 1), garden.share(0.3, 1, same_length=True)
+    assert often.sizes == garden.sizes and len(often.train) == garden.sizes["train"]
+    pictures, times = np.unique(
+        [i.tobytes() for i, _ in often.train.as_numpy_iterator()], return_counts=True
+    )
+    assert {*pictures} == {i.tobytes() for i, _ in once.train.as_numpy_iterator()}
+    assert times.max() - times.min() <= 1
+    shuffled = epoch(often.batches("train", 8, shuffle=True))[0]
+    assert by_pixels(shuffled) == by_pixels(epoch(often.batches("train"))[0])
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.01])
+def test_an_impossible_share_is_refused(garden, fraction):
+    with pytest.raises(ValueError, match=r"fraction=.* above 0 and at most 1"):
+        garden.share(fraction)
+
+
 def test_text_forms(garden):
     assert repr(garden).startswith("Flowers('garden") and "(16, 20)" in repr(garden)
     assert garden.fingerprint in garden.summary()

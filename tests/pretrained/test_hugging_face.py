@@ -314,3 +314,39 @@ def test_parity_of_resized_positions_of_vit(raw_images, tmp_path, monkeypatch):
     distances = [np.abs(ours - expected).max() for expected in (plain, same)]
     print("without and with antialias: {:.1e}, {:.1e}".format(*distances))
     assert distances[1] <= 1e-3 < distances[0] < 0.2
+
+
+CROPPED = {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}
+RULES = {
+    "no processor": (None, ("squash", 1.0, "bilinear")),
+    "says little": ({"image_mean": 0.5}, ("squash", 1.0, "bilinear")),
+    "old": ({"size": 224, "resample": 3}, ("squash", 1.0, "bicubic")),
+    "cropped": ({**CROPPED, "do_center_crop": True, "resample": 3}, ("crop", 0.875, "bicubic")),
+    "not cropped": ({**CROPPED, "do_center_crop": False}, ("crop", 1.0, "bilinear")),
+    "both": (
+        {"size": {"height": 256, "width": 256}, "crop_size": 192, "do_center_crop": True},
+        ("squash", 0.75, "bilinear"),
+    ),
+    "not resized": ({"do_resize": False}, None),
+    "another filter": ({"resample": 4}, None),
+    "odd filter": ({"resample": [2]}, None),
+    "odd size": ({"size": "large"}, None),
+    "odd crop": ({"size": 224, "crop_size": None, "do_center_crop": True}, None),
+    "padded": ({"size": 224, "crop_size": 256, "do_center_crop": True}, None),
+}
+
+
+@pytest.mark.parametrize(("processor", "rule"), RULES.values(), ids=RULES)
+def test_photos_are_resized_as_the_processor_says(flax_params, named, folder, processor, rule):
+    others = {} if processor is None else {"preprocessor_config": processor}
+    model = load_pretrained(folder(named(flax_params()), **others))
+    assert model.resize_rule == rule
+
+
+def test_the_rule_survives_a_file_and_another_size(flax_params, named, folder, tmp_path):
+    model = load_pretrained(folder(named(flax_params())), image_size=(16, 32))
+    model.save(tmp_path / "model.keras")
+    again = load_pretrained(tmp_path / "model.keras")
+    assert again.resize_rule == model.resize_rule == ("squash", 1.0, "bilinear")
+    other = load_pretrained(tmp_path / "model.keras", resize_rule=("crop", 0.9, "bicubic"))
+    assert other.resize_rule == ("crop", 0.9, "bicubic")

@@ -72,6 +72,7 @@ def test_parity_of_a_preset_folder(make, raw_images, tmp_path, config, pool):
     pixels = images * np.array(converter["scale"]) + np.array(converter["offset"])
     assert difference(ours, model, images, pixels) <= 1e-4
     assert (ours.pool, ours.grid) == (pool, (2, 3))
+    assert ours.resize_rule == ("crop", 1.0, "bilinear")
 
 
 def test_parity_of_a_backbone_without_a_head(make, raw_images, tmp_path):

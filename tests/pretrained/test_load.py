@@ -38,6 +38,17 @@ def test_another_size_and_another_head(stored):
             np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
 
 
+def test_a_new_head_for_as_many_other_classes(stored):
+    model, path = stored
+    kept = load_pretrained(path, num_classes=model.num_classes)
+    for num_classes in (None, model.num_classes):
+        other = load_pretrained(path, num_classes=num_classes, new_head=True)
+        assert other.num_classes == model.num_classes
+        for layer, same in (("block1", True), ("head", False)):
+            a, b = (m.get_layer(layer).get_weights()[0] for m in (kept, other))
+            assert np.array_equal(a, b) == same
+
+
 @pytest.mark.parametrize("source", ["roses", "no/such/file.keras", "__init__.py"])
 def test_an_unknown_source_is_refused(source):
     with pytest.raises(ValueError, match=r"No trained model .*'flowers'.*\.keras"):

@@ -127,6 +127,16 @@ def test_another_head_takes_the_pre_logits_layer_with_it(flax_params, save):
             np.testing.assert_array_equal(a, b)
 
 
+def test_a_new_head_for_as_many_other_classes(flax_params, save):
+    path = save(flax_params(rep=16))
+    model, same = load_pretrained(path, new_head=True), load_pretrained(path)
+    assert (model.num_classes, model.representation_size) == (5, None)
+    kernels = [m.get_layer("head").get_weights()[0] for m in (model, same)]
+    assert kernels[0].shape != kernels[1].shape
+    with pytest.raises(ValueError, match=r"no prediction head: pass num_classes"):
+        load_pretrained(save(flax_params(classes=None)), new_head=True)
+
+
 def test_without_a_head_num_classes_is_needed(flax_params, save):
     path = save(flax_params(classes=None))
     with pytest.raises(ValueError, match=r"no prediction head: pass num_classes"):

@@ -58,6 +58,23 @@ def test_a_folder_of_the_hub(flax_params, flax_forward, raw_images, timm_tensors
     np.testing.assert_allclose(logits(model, images), expected, atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({}, ("crop", 0.9, "bicubic")),
+        ({"crop_mode": "squash", "crop_pct": 1.0}, ("squash", 1.0, "bicubic")),
+        ({"crop_mode": "border"}, None),
+        ({"interpolation": "random"}, None),
+        ({"crop_pct": None}, None),
+        ({"crop_mode": ["center"]}, None),
+    ],
+)
+def test_photos_are_resized_as_the_config_says(flax_params, timm_tensors, save, changes, rule):
+    config = {**PUBLISHED, "pretrained_cfg": {**PUBLISHED["pretrained_cfg"], **changes}}
+    model = load_pretrained(save(timm_tensors(flax_params(grid=(2, 3))), config))
+    assert model.resize_rule == rule
+
+
 def test_heads_have_64_channels_unless_told(flax_params, timm_tensors, save):
     wide = flax_params(dim=128, heads=4, mlp=32, depth=1)
     assert load_pretrained(save(timm_tensors(wide))).num_heads == 2

@@ -10,7 +10,7 @@ RECIPE = Recipe(
 )
 KEYS = {
     *("variant", "seed", "validation", "test", "best_epoch", "epochs", "seconds", "parameters"),
-    *("device", "date"),
+    *("steps", "device", "date"),
 }
 
 
@@ -102,3 +102,19 @@ def test_results_of_another_recipe_are_not_mixed_in(run):
         ValueError, match=r"holds results of another recipe for 'one': epochs was 2, is 3"
     ):
         run(recipe=dataclasses.replace(RECIPE, epochs=3))
+
+
+def test_a_variant_may_learn_from_other_photos(run, flowers, tiny_vit, tmp_path):
+    seen = []
+
+    def few(flowers, seed):
+        seen.append(seed)
+        return flowers.share(0.25, seed)
+
+    variants = {"all": (tiny_vit, RECIPE), "few": (tiny_vit, RECIPE, few)}
+    result = compare(variants, flowers, [0, 3], tmp_path / "few", tmp_path / "few.json")
+    assert [row["steps"] for row in result["rows"]] == [10, 4, 10, 4]  # of 40 and of 10 photos
+    assert seen == [0, 3]
+    assert result["data"] == flowers.about()
+    again = compare(variants, flowers, [0, 3], tmp_path / "few", tmp_path / "few.json")
+    assert again == result

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import stat
 from typing import BinaryIO
@@ -12,6 +13,13 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
 MAX_PIXELS = 64_000_000
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+RULE = ("crop", 1.0, "bicubic")
 
 
 class BadImageError(ValueError):
@@ -92,18 +100,25 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def decode(file: BinaryIO | bytes, image_size: tuple[int, int]) -> np.ndarray:
+def decode(
+    file: BinaryIO | bytes,
+    image_size: tuple[int, int],
+    rule: tuple[str, float, str] = RULE,
+) -> np.ndarray:
     """Decodes a picture, turns it upright, and resizes it.
 
-    The picture is never squashed: a round bloom stays round, in a portrait and in a landscape
-    photo alike, and what the model sees does not depend on the camera's format. The largest
-    centred rectangle of the wanted proportions is taken and resized; what is lost lies at the
-    border of the longer side, and photos of flowers have their flower in the middle. The resize
+    By the default rule the picture is never squashed: a round bloom stays round, in a portrait and
+    in a landscape photo alike, and what the model sees does not depend on the camera's format. The
+    largest centred rectangle of the wanted proportions is taken and resized; what is lost lies at
+    the border of the longer side, and photos of flowers have their flower in the middle. The resize
     is antialiased (every source pixel counts), or fine petals would turn into moiré.
 
     Args:
         file: Seekable binary file at its start, or the bytes themselves.
         image_size: Wanted (height, width) in pixels.
+        rule: How it is resized, as a pre-trained model may ask for: "crop" to the wanted
+            proportions or "squash" into them; the centred share of each side that is taken then,
+            above 0 and up to 1; and one of `FILTERS`.
 
     Returns:
         The pixels, uint8 (height, width, 3).
@@ -113,9 +128,11 @@ def decode(file: BinaryIO | bytes, image_size: tuple[int, int]) -> np.ndarray:
     """
     height, width = image_size
     picture = open_picture(io.BytesIO(file) if isinstance(file, bytes) else file)
+    fit, share, name = rule
     try:
         # JPEG can decode at 1/2, 1/4, 1/8 of its size: enough pixels are left for the resize.
-        picture.draft("RGB", (2 * max(image_size), 2 * max(image_size)))
+        side = math.ceil(2 * max(image_size) / share)
+        picture.draft("RGB", (side, side))
         picture.load()
     except Exception as error:  # damaged bytes raise nearly anything
         raise BadImageError(f"damaged or cut off: {error}") from error
@@ -127,8 +144,8 @@ def decode(file: BinaryIO | bytes, image_size: tuple[int, int]) -> np.ndarray:
         raise BadImageError(f"colours cannot be read: {error}") from error
     picture = picture.resize(
         (width, height),
-        Image.Resampling.BICUBIC,
-        box=_centre(picture.size, image_size),
+        FILTERS[name],
+        box=_centre(picture.size, image_size if fit == "crop" else picture.size[::-1], share),
         reducing_gap=3.0,
     )
     return np.asarray(picture)  # (height, width, 3)
@@ -152,9 +169,11 @@ def decode_mask(data: bytes, image_size: tuple[int, int]) -> np.ndarray:
     return np.asarray(picture.resize(size, Image.Resampling.NEAREST, box=box))[..., None]
 
 
-def _centre(found: tuple[int, int], image_size: tuple[int, int]) -> tuple[float, ...]:
-    """The largest centred box of the wanted proportions; `found` is (width, height)."""
+def _centre(
+    found: tuple[int, int], image_size: tuple[int, int], share: float = 1.0
+) -> tuple[float, ...]:
+    """A share of the largest centred box of the wanted proportions; `found` is (width, height)."""
     height, width = image_size
-    scale = min(found[0] / width, found[1] / height)
+    scale = share * min(found[0] / width, found[1] / height)
     left, top = (found[0] - scale * width) / 2, (found[1] - scale * height) / 2
     return left, top, left + scale * width, top + scale * height

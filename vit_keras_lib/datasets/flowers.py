@@ -1,5 +1,6 @@
 """One door to data: the embedded set, the real sets by name, or a folder of your own."""
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -16,7 +17,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from vit_keras_lib.datasets.augment import batcher
-from vit_keras_lib.datasets.decode import BadImageError, decode, decode_mask, open_regular
+from vit_keras_lib.datasets.decode import (
+    FILTERS,
+    RULE,
+    BadImageError,
+    decode,
+    decode_mask,
+    open_regular,
+)
 from vit_keras_lib.datasets.download import prepared_builder
 from vit_keras_lib.datasets.folder import BadImages, list_folder, progress
 from vit_keras_lib.datasets.gate import gated
@@ -108,6 +116,69 @@ class Flowers:
         return (
             f"Flowers({self.source!r}, {self.num_classes} classes, image_size={self.image_size}, "
             f"{sizes}, skipped={len(self.skipped)})"
+        )
+
+    def share(self, fraction: float, seed: int = 0, *, same_length: bool = False) -> "Flowers":
+        """Draws a share of the training pictures, from each class alike.
+
+        A smaller share of the same seed lies inside a larger one. Validation and test stay as they
+        are.
+
+        Args:
+            fraction: Share of each class, above 0 and up to 1; at least one picture of each.
+            seed: Seed of the draw.
+            same_length: Repeat pictures until an epoch is as long as it was, each as often as any
+                other or once more. Then fewer pictures do not mean fewer steps, and `sizes` counts
+                the repeated ones.
+
+        Returns:
+            The set with the share as its training pictures.
+
+        Raises:
+            ValueError: A fraction outside of the range.
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(f"fraction={fraction!r}; it must be above 0 and at most 1.")
+        if fraction == 1:
+            return self
+        labels = np.array([*self.train.map(lambda image, label: label).as_numpy_iterator()])
+        chosen = []
+        for label in np.unique(labels):
+            members = np.flatnonzero(labels == label)
+            members = np.random.default_rng([seed, label]).permutation(members)
+            chosen.extend(members[: max(1, round(fraction * len(members)))])
+        chosen, often = np.sort(chosen), np.ones(len(chosen), int)
+        if same_length:
+            often += len(labels) // len(chosen) - 1
+            more = np.random.default_rng(seed).permutation(len(chosen))
+            often[more[: len(labels) % len(chosen)]] += 1
+
+        repeated = np.repeat(chosen, often)
+        if self._read is not None and len(self._rows["train"]) == len(labels):
+            read, rows = self._read, {**self._rows, "train": self._rows["train"][repeated]}
+            train = read(tf.data.Dataset.from_tensor_slices(rows["train"]))
+        else:  # a streamed set, or one built by hand: its pictures are counted as they come by
+            read = rows = None
+            times = np.zeros(len(labels), np.int64)
+            times[chosen] = often
+            train = self.train.enumerate().flat_map(
+                lambda n, pair: tf.data.Dataset.from_tensors(pair).repeat(tf.gather(times, n))
+            )
+            train = train.apply(tf.data.experimental.assert_cardinality(len(repeated)))
+        what = (
+            f"Of the training pictures {len(chosen):,}, {fraction:.3g} of each class, seed {seed}"
+        )
+        if same_length:
+            what += f", each {often.min()} times or once more"
+        drawn = f"{self.fingerprint} {repeated.tolist()}".encode()
+        return dataclasses.replace(
+            self,
+            train=train,
+            sizes={**self.sizes, "train": len(repeated)},
+            protocol=f"{self.protocol} {what}.".strip(),
+            fingerprint=hashlib.sha256(drawn).hexdigest()[:16],
+            _rows=rows,
+            _read=read,
         )
 
     def batches(
@@ -204,14 +275,16 @@ def load_flowers(
     on_bad_image: str = "skip",
     cache_budget: int = CACHE_BUDGET,
     data_dir: str | os.PathLike | None = None,
+    resize_rule: Sequence | None = None,
 ) -> Flowers:
     """Loads flowers: the embedded set, a set by name, or a folder of your own.
 
     Pictures are turned upright, cut to the wanted proportions around the centre and resized with
-    antialiasing; they are never squashed. When all of them fit into `cache_budget`, they are
-    decoded once, here, and kept in memory; then every damaged file is known when this returns.
-    Larger sets are decoded again in every epoch; a file whose damage lies behind its header is
-    then dropped and reported when it is first met, and still counts in `sizes`.
+    antialiasing; they are never squashed, unless `resize_rule` says so. When all of them fit into
+    `cache_budget`, they are decoded once, here, and kept in memory; then every damaged file is
+    known when this returns. Larger sets are decoded again in every epoch; a file whose damage lies
+    behind its header is then dropped and reported when it is first met, and still counts in
+    `sizes`.
 
     Args:
         source: "procedural_flowers" (embedded), "tf_flowers" or "oxford_flowers102" (downloaded
@@ -225,6 +298,8 @@ def load_flowers(
             first. More than 10 % bad pictures are an error in any case.
         cache_budget: Bytes of memory that decoded pictures may take (height x width x 3 each).
         data_dir: Where TFDS keeps its sets; default is TFDS's own, `~/tensorflow_datasets`.
+        resize_rule: How pictures are resized, for a pre-trained model its `ViT.resize_rule`: see
+            `decode.decode`. None for the rule above.
 
     Returns:
         The data set.
@@ -239,10 +314,11 @@ def load_flowers(
     if on_bad_image not in ("skip", "raise"):
         raise ValueError(f'on_bad_image={on_bad_image!r}; it must be "skip" or "raise".')
     strict = on_bad_image == "raise"
+    rule = _checked_rule(resize_rule)
     if source in NAMES:
-        parts = _from_tfds(source, size, strict, cache_budget, data_dir)
+        parts = _from_tfds(source, size, strict, cache_budget, data_dir, rule)
     elif (folder := Path(source).expanduser()).is_dir():
-        parts = _from_folder(folder, size, strict, cache_budget)
+        parts = _from_folder(folder, size, strict, cache_budget, rule)
     else:
         state = "a file" if folder.exists() else "no existing folder"
         raise ValueError(
@@ -250,6 +326,8 @@ def load_flowers(
             f"path it is {state}. Pass one of these names, or the path of a folder of class "
             "folders."
         )
+    if rule != RULE:
+        parts["protocol"] += " Pictures resized by {!r}, {:g}, {!r}.".format(*rule)
     flowers = Flowers(**parts, image_size=size, seed=seed)
     _report(flowers)
     return flowers
@@ -306,6 +384,21 @@ def _checked_size(image_size) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
+def _checked_rule(rule) -> tuple[str, float, str]:
+    if rule is None:
+        return RULE
+    try:
+        fit, share, name = rule
+        if fit in ("crop", "squash") and 0 < share <= 1 and name in FILTERS:
+            return fit, float(share), name
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        f'resize_rule={rule!r}; it must be ("crop" or "squash", a share above 0 and up to 1, one '
+        f"of {', '.join(FILTERS)}), or None."
+    )
+
+
 def _report(flowers: Flowers):
     if not flowers.skipped:
         return
@@ -318,13 +411,13 @@ def _report(flowers: Flowers):
     )
 
 
-def _decoder(open_row: Callable, size: tuple[int, int]) -> Callable:
+def _decoder(open_row: Callable, size: tuple[int, int], rule: tuple) -> Callable:
     """Makes the function (row, data) -> (image uint8 (H, W, 3), why it is bad or b"")."""
 
     def pixels(row, data):
         try:
             with open_row(row, data) as file:
-                return decode(file, size), b""
+                return decode(file, size, rule), b""
         except BadImageError as error:
             return np.zeros((*size, 3), np.uint8), str(error).encode()
 
@@ -393,11 +486,11 @@ def _fits(count: int, size: tuple[int, int], budget: int) -> bool:
     return count * size[0] * size[1] * 3 <= budget
 
 
-def _from_folder(folder: Path, size, strict: bool, budget: int) -> dict:
+def _from_folder(folder: Path, size, strict: bool, budget: int, rule) -> dict:
     pictures, bad = list_folder(folder, strict)
     names, labels = pictures.names, pictures.labels
 
-    pixels = _decoder(lambda row, _: open_regular(pictures.paths[row]), size)
+    pixels = _decoder(lambda row, _: open_regular(pictures.paths[row]), size, rule)
     if _fits(len(names), size, budget):
         keys = ((row, labels[row], b"") for row in range(len(names)))
         read = _cached(keys, pixels, size, names, bad)
@@ -428,7 +521,7 @@ def _from_folder(folder: Path, size, strict: bool, budget: int) -> dict:
     }
 
 
-def _from_tfds(name: str, size, strict: bool, budget: int, data_dir) -> dict:
+def _from_tfds(name: str, size, strict: bool, budget: int, data_dir, rule) -> dict:
     if name == "procedural_flowers":
         builder = _embedded_builder()
     else:
@@ -448,7 +541,7 @@ def _from_tfds(name: str, size, strict: bool, budget: int, data_dir) -> dict:
                 digest.update(f"{split} {label} ".encode() + hashlib.sha256(data).digest())
                 yield row, label, data
 
-    pixels = _decoder(lambda _, data: io.BytesIO(data), size)
+    pixels = _decoder(lambda _, data: io.BytesIO(data), size, rule)
     rows = read = None
     if _fits(len(names), size, budget):
         read = _cached(digested(), pixels, size, names, bad)

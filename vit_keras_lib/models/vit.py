@@ -74,6 +74,9 @@ class ViT(keras.Model):
         remat: whether training computes the blocks' branches anew for the gradient: less memory,
             more time (see `TransformerBlock`).
         channels: C, 3 for RGB.
+        resize_rule: how photos were brought to their size when the weights were trained, for
+            `load_flowers`: ("crop" or "squash", centred share, filter), or None where nobody says.
+            The model itself does not resize.
         dtype: dtype or policy of the layers; None takes Keras' global policy.
         **kwargs: `name` and `trainable` of keras.Model.
 
@@ -108,6 +111,7 @@ class ViT(keras.Model):
         pixel_std=127.5,
         remat=False,
         channels=3,
+        resize_rule=None,
         dtype=None,
         **kwargs,
     ):
@@ -199,6 +203,7 @@ class ViT(keras.Model):
         self.pixel_std = pixel_std
         self.remat = remat
         self.channels = channels
+        self.resize_rule = None if resize_rule is None else tuple(resize_rule)
 
         self.grid = grid
         self.num_prefix_tokens = encoder.num_prefix_tokens
@@ -324,6 +329,7 @@ class ViT(keras.Model):
             "pixel_std": self.pixel_std,
             "remat": self.remat,
             "channels": self.channels,
+            "resize_rule": self.resize_rule,
         }
 
 

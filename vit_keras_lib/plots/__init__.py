@@ -32,6 +32,7 @@ from vit_keras_lib.plots.positions import (
     similarity_by_distance,
     similarity_maps,
 )
+from vit_keras_lib.plots.pretrained import show_adaptations, show_readouts, show_transfer
 from vit_keras_lib.plots.style import COLOURS, charts, panels, style
 from vit_keras_lib.plots.training import (
     show_broken_runs,
@@ -73,6 +74,7 @@ __all__ = [
     "only_part",
     "overlay",
     "panels",
+    "show_adaptations",
     "show_assembly",
     "show_atlas",
     "show_attention_table",
@@ -111,6 +113,7 @@ __all__ = [
     "show_photos",
     "show_places",
     "show_query",
+    "show_readouts",
     "show_roughness",
     "show_scale",
     "show_scores",
@@ -118,6 +121,7 @@ __all__ = [
     "show_sequence",
     "show_side_by_side",
     "show_similarity",
+    "show_transfer",
     "show_twin_rules",
     "show_ways",
     "similarity_by_distance",

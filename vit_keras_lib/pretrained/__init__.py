@@ -17,12 +17,13 @@ _SHIPPED = {"flowers": "flowers_vit.keras", "flowers-conv": "flowers_conv_vit.ke
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
-def load_pretrained(source="flowers", image_size=None, num_classes=None, **changes):
+def load_pretrained(source="flowers", image_size=None, num_classes=None, new_head=False, **changes):
     """Loads a trained ViT in float32.
 
     The format is recognised by what the source holds; patch, dim, depth, heads, image size, class
     token, register tokens, head, activation, epsilon and the pixels' mean and deviation are read
-    from it. The model takes raw pixels from 0 to 255, whatever the checkpoint was trained with.
+    from it. The model takes raw pixels from 0 to 255, whatever the checkpoint was trained with. How
+    photos were brought to their size is its `resize_rule`, for `load_flowers`.
 
     Args:
         source: one of
@@ -43,9 +44,11 @@ def load_pretrained(source="flowers", image_size=None, num_classes=None, **chang
         num_classes: number of logits, or None to keep the checkpoint's. Where it differs, or there
             is no head, the whole prediction head makes way for a new one, random, as it knows
             nothing yet.
+        new_head: whether it makes way even where the number is the same, as it should for as many
+            other classes.
         **changes: arguments of `ViT` over what the checkpoint says: `num_heads`, `activation`,
-            `epsilon`, `pixel_mean`, `pixel_std` where a file is silent about them; `dropout`,
-            `attention_dropout`, `drop_path`, `remat`, `dtype`, `name` for training on.
+            `epsilon`, `pixel_mean`, `pixel_std`, `resize_rule` where a file is silent about them;
+            `dropout`, `attention_dropout`, `drop_path`, `remat`, `dtype`, `name` for training on.
 
     Returns:
         A `ViT`.
@@ -65,10 +68,10 @@ def load_pretrained(source="flowers", image_size=None, num_classes=None, **chang
     elif not isinstance(source, (str, os.PathLike)):
         raise ValueError(f"`source` is a {type(source).__name__}, expected a name or a path.")
     elif str(source) in _SHIPPED or Path(source).suffix == ".keras":
-        return _load_keras(source, image_size, num_classes, changes)
+        return _load_keras(source, image_size, num_classes, new_head, changes)
     else:
         checkpoint = _read(source)
-    return checkpoint.to_vit(image_size, num_classes, changes)
+    return checkpoint.to_vit(image_size, num_classes, changes, new_head)
 
 
 def _read(source):
@@ -121,7 +124,7 @@ def _config_beside(path):
     return read_json(config) if config.is_file() else {}
 
 
-def _load_keras(source, image_size, num_classes, changes):
+def _load_keras(source, image_size, num_classes, new_head, changes):
     """Loads a `.keras` file."""
     root = Path(vit_keras_lib.__file__).parents[1] / "data"
     path = root / _SHIPPED[str(source)] if str(source) in _SHIPPED else Path(source)
@@ -132,7 +135,9 @@ def _load_keras(source, image_size, num_classes, changes):
     if not isinstance(stored, ViT):
         raise ValueError(f"{path.name} holds a {type(stored).__name__}, expected a ViT.")
     config = {**stored.get_config(), "dtype": "float32", **changes}
-    new_head = num_classes not in (None, stored.num_classes)
+    if num_classes is None:
+        num_classes = stored.num_classes
+    new_head = new_head or num_classes != stored.num_classes
     if new_head:
         config.update(num_classes=num_classes, representation_size=None)
     model = ViT.from_config(config)

@@ -15,6 +15,7 @@ CHANGES = (
     "epsilon",
     "pixel_mean",
     "pixel_std",
+    "resize_rule",
     "dropout",
     "attention_dropout",
     "drop_path",
@@ -53,16 +54,16 @@ class Checkpoint:
     positions: int
     head: tuple
 
-    def to_vit(self, image_size=None, num_classes=None, changes=None):
+    def to_vit(self, image_size=None, num_classes=None, changes=None, new_head=False):
         """Returns the `ViT`; see `load_pretrained` for the arguments and errors."""
-        weights, config = self.weights(num_classes, changes)
+        weights, config = self.weights(num_classes, changes, new_head)
         model = ViT(**{"dtype": "float32", **config})
         for weight in model.weights:
             if weight.path in weights:
                 weight.assign(weights[weight.path](tuple(weight.shape)))
         return model if image_size is None else model.with_image_size(image_size)
 
-    def weights(self, num_classes=None, changes=None):
+    def weights(self, num_classes=None, changes=None, new_head=False):
         """Checks every tensor; allocates nothing.
 
         Returns:
@@ -74,11 +75,13 @@ class Checkpoint:
                 there is no head and no `num_classes`.
         """
         config, left = {**self.config, **(changes or {})}, dict(self.tensors)
-        if num_classes is None and config["num_classes"] is None:
+        if num_classes is None:
+            num_classes = config["num_classes"]
+        if num_classes is None:
             raise ValueError(
                 "This checkpoint has no prediction head: pass num_classes for a new one."
             )
-        new_head = num_classes not in (None, config["num_classes"])
+        new_head = new_head or num_classes != config["num_classes"]
         if new_head:
             # The whole head goes, as in section 3.2 of arXiv 2010.11929.
             config.update(num_classes=num_classes, representation_size=None)

@@ -67,11 +67,16 @@ DINOV2 = {
 }
 # model_type: its table, and mean and deviation of pixels where no processor says them.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# Behind them how photos are resized where no processor says it, as with the published models.
+SQUASHED = {"size": {"height": 224, "width": 224}, "resample": 2, "do_center_crop": False}
+CROPPED = {"size": {"shortest_edge": 256}, "crop_size": 224, "resample": 3, "do_center_crop": True}
 FAMILIES = {
-    "vit": (VIT, ((0.5,) * 3, (0.5,) * 3)),
-    "dinov2": (DINOV2, IMAGENET),
-    "dinov2_with_registers": (DINOV2, IMAGENET),
+    "vit": (VIT, ((0.5,) * 3, (0.5,) * 3), SQUASHED),
+    "dinov2": (DINOV2, IMAGENET, CROPPED),
+    "dinov2_with_registers": (DINOV2, IMAGENET, CROPPED),
 }
+# Pillow's numbers of the filters that `load_flowers` knows.
+FILTERS = {"0": "nearest", "1": "lanczos", "2": "bilinear", "3": "bicubic"}
 # "gelu" is exact there; the two others are the approximation with a tanh.
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 
@@ -86,8 +91,9 @@ def understand(tensors, config, processor=None):
     Args:
         tensors: from `model.safetensors`.
         config: of `config.json`.
-        processor: of `preprocessor_config.json`, for mean and standard deviation of the pixels;
-            None for the default of the family: 0.5 and 0.5 for ViT, ImageNet's for DINOv2.
+        processor: of `preprocessor_config.json`, for mean and standard deviation of the pixels
+            and the rule of resizing; None for the defaults of the family: 0.5 and 0.5, squashed,
+            for ViT; ImageNet's, and a centred crop of 224 out of 256, for DINOv2.
 
     Raises:
         ValueError: for another architecture, or a config that contradicts the tensors.
@@ -104,7 +110,7 @@ def understand(tensors, config, processor=None):
             f"config.json says hidden_act={config['hidden_act']!r}, expected one of "
             f"{sorted(ACTIVATIONS)}."
         )
-    table, statistics = FAMILIES[family]
+    table, statistics, resizing = FAMILIES[family]
     tensors = {name.removeprefix(f"{family}."): tensor for name, tensor in tensors.items()}
     tensors.pop("embeddings.mask_token", None)
     if not config.get("qkv_bias", True):
@@ -150,8 +156,44 @@ def understand(tensors, config, processor=None):
         "epsilon": _get(config, "layer_norm_eps", float),
         "pixel_mean": mean,
         "pixel_std": std,
+        "resize_rule": resize_rule({**resizing, **(processor or {})}),
     }
     return Checkpoint(tensors, table, vit, rows, head=("classifier.", "pooler."))
+
+
+def resize_rule(processor):
+    """Returns the rule of resizing, as `ViT.resize_rule`, of an image processor's configuration.
+
+    Args:
+        processor: `do_resize`, `size`, `resample`, `do_center_crop`, `crop_size`.
+
+    Returns:
+        None where it does not resize, or in a way that `load_flowers` does not know.
+    """
+    size, name = processor["size"], FILTERS.get(str(processor["resample"]))
+    if not processor.get("do_resize", True) or name is None:
+        return None
+    squash = not isinstance(size, dict) or "height" in size
+    taken, share = _sides(size), 1.0
+    if processor["do_center_crop"]:
+        cut = _sides(processor.get("crop_size"))
+        if not taken or not cut:
+            return None
+        share = cut[0] / taken[0]
+        if share > 1 or (squash and cut[1] / taken[1] != share):
+            return None
+    return ("squash" if squash else "crop", share, name) if taken else None
+
+
+def _sides(size):
+    """Returns (height, width) of a size as processors write it; None for what is none."""
+    if isinstance(size, dict):
+        if "shortest_edge" in size:
+            size = size["shortest_edge"]
+        else:
+            size = (size.get("height"), size.get("width"))
+    pair = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+    return pair if len(pair) == 2 and all(type(v) is int and v > 0 for v in pair) else None
 
 
 def pixel_statistics(processor, channels, mean, std):

@@ -133,8 +133,9 @@ def read_preset(source):
 def understand(model, converter=None):
     """Makes a `Checkpoint` of KerasHub's model.
 
-    Missing biases are zeros. Mean and standard deviation of the pixels are those of the image
-    converter; without one they are 127.5, as with all of KerasHub's own ViT presets.
+    Missing biases are zeros. Mean and standard deviation of the pixels and the rule of resizing are
+    those of the image converter; without one they are 127.5, as with all of KerasHub's own ViT
+    presets, and None.
 
     Raises:
         ValueError: for a classifier that pools or ends otherwise than `ViT` does.
@@ -161,7 +162,12 @@ def understand(model, converter=None):
     H, W, channels = backbone.image_shape
     ph, pw = backbone.patch_size
     mean = std = 127.5
+    rule = None
     if converter is not None:
+        known = converter.interpolation in ("nearest", "bilinear", "bicubic")
+        if known and not converter.pad_to_aspect_ratio:
+            fit = "crop" if converter.crop_to_aspect_ratio else "squash"
+            rule = (fit, 1.0, converter.interpolation)
         scale = np.float64(1.0 if converter.scale is None else converter.scale)
         offset = np.float64(0.0 if converter.offset is None else converter.offset)
         mean, std = (-offset / scale).tolist(), (1 / scale).tolist()
@@ -182,6 +188,7 @@ def understand(model, converter=None):
         "epsilon": backbone.layer_norm_epsilon,
         "pixel_mean": mean,
         "pixel_std": std,
+        "resize_rule": rule,
     }
     tensors = {w.path: np.asarray(ops.convert_to_numpy(w), "float32") for w in model.weights}
     rows = (H // ph) * (W // pw) + class_token

@@ -2,7 +2,8 @@
 
 Names are those of their Flax modules. GELU is Flax's `nn.gelu`, the approximation with a tanh by
 default, and the layer norms' epsilon is Flax's default, 1e-6 (vit_jax/models_vit.py and
-big_vision/models/vit.py). Pixels come in [-1, 1] (vit_jax/input_pipeline.py).
+big_vision/models/vit.py). Pixels come in [-1, 1], of photos that are squashed to the size
+(vit_jax/input_pipeline.py).
 """
 
 from vit_keras_lib.pretrained.checkpoint import (
@@ -137,5 +138,6 @@ def understand(tensors):
         "epsilon": 1e-6,
         "pixel_mean": 127.5,
         "pixel_std": 127.5,
+        "resize_rule": ("squash", 1.0, "bilinear"),
     }
     return Checkpoint(tensors, table, config, rows, head=("head/", "pre_logits/"))

@@ -147,8 +147,17 @@ def understand(tensors, config=None):
         "epsilon": 1e-6,
         "pixel_mean": mean,
         "pixel_std": std,
+        "resize_rule": _resize_rule(published),
     }
     return Checkpoint(tensors, table, vit, rows, head=("head.",))
+
+
+def _resize_rule(published):
+    """Returns `ViT.resize_rule` of timm's `pretrained_cfg`; None where it does not say."""
+    fit = {"center": "crop", "squash": "squash"}.get(str(published.get("crop_mode", "center")))
+    share, name = published.get("crop_pct"), published.get("interpolation")
+    known = fit and type(share) in (int, float) and 0 < share <= 1
+    return (fit, share, name) if known and name in ("bilinear", "bicubic", "lanczos") else None
 
 
 def _grid(rows, size, patch, class_token):

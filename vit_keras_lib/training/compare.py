@@ -21,7 +21,9 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
 
     Args:
         variants: name -> (a function that returns a new model, the `Recipe` to train it by, whose
-            seed is replaced by each of `seeds`).
+            seed is replaced by each of `seeds`); where it should learn from other photos, also a
+            function that makes them of `flowers` and a seed, such as `Flowers.share`'s. Validation
+            and test photos stay the same for all.
         flowers: what `load_flowers` returns.
         seeds: the seeds.
         directory: where the runs keep their state, a folder each.
@@ -30,8 +32,8 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
 
     Returns:
         What is in the file: "rows" (variant, seed, validation and test accuracy in [0, 1],
-        epochs, best_epoch from 0, seconds, parameters, device, date), "recipes" (by variant; the
-        fields of the architecture are those of the model), "data" and "run" (seeds, and the
+        epochs, best_epoch from 0, steps, seconds, parameters, device, date), "recipes" (by variant;
+        the fields of the architecture are those of the model), "data" and "run" (seeds, and the
         device, versions and date of the last row).
 
     Raises:
@@ -47,7 +49,7 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
             f"{path.name} holds results of other photos: stored {stored['data']}; wanted "
             f"{flowers.about()}. Choose another file, or remove it."
         )
-    for name, (_, recipe) in variants.items():
+    for name, (_, recipe, *_) in variants.items():
         known, new = stored["recipes"].get(name), _settings(recipe)
         if known:  # what was not yet a field then was not done
             known = {**_settings(Recipe()), **known}
@@ -64,11 +66,12 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
     wanted = [(name, seed) for seed in seeds for name in variants]
     todo = [run for run in wanted if run not in done]
     for name, seed in tqdm(todo, desc=path.stem, unit="run", disable=None):
-        make, recipe = variants[name]
+        make, recipe, *draw = variants[name]
         recipe = dataclasses.replace(recipe, seed=seed)
+        drawn = draw[0](flowers, seed) if draw else flowers
         keras.utils.set_random_seed(seed)
         model = make()
-        history = train(model, flowers, recipe, directory / f"{name}-{seed}", verbose=verbose)
+        history = train(model, drawn, recipe, directory / f"{name}-{seed}", verbose=verbose)
         test = model.evaluate(
             flowers.batches("test", recipe.batch_size), verbose=0, return_dict=True
         )
@@ -79,6 +82,7 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
             "test": float(test["accuracy"]),
             "best_epoch": history.best_epoch,
             "epochs": recipe.epochs,
+            "steps": recipe.epochs * -(-drawn.sizes["train"] // recipe.batch_size),
             "seconds": history.seconds,
             "parameters": history.parameters,
             "device": history.run["device"],
