@@ -6,7 +6,7 @@ Models are trained on the embedded flowers with the colour of the petals, of the
 of background as label; the three are drawn independently, so what a model must look at is known.
 Then every method's maps are scored on test scenes, beside six controls and the true map. What each
 model really uses is measured by drawing the scenes again: without petals, without centres, before
-another background (this needs the extra `draw`). About an hour on two CPU cores; interrupted or
+another background (this needs the extra `draw`). A good hour on two CPU cores; interrupted or
 killed, the same command goes on where it was. Writes results/maps.json.
 """
 

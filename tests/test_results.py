@@ -138,3 +138,63 @@ def test_what_page_05_says_of_the_stored_runs_holds():
     stand_out = {"+ augmentation", "+ convolutional stem"}
     assert all(step > 0.04 for name, step in steps.items() if name in stand_out)
     assert all(abs(step) < 0.025 for name, step in steps.items() if name not in stand_out)
+
+
+def test_readme_quotes_what_maps_cost_as_stored():
+    rows = read_json(RESULTS / "maps_cost.json")["rows"]
+    times = {row["task"]: row["forward passes"] for row in rows}
+    assert times["attention_maps"] <= 1.6 and times["class_relevance"] <= 4
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"maps of a batch take {times['attention_maps']:.1f} times" in text
+    assert f"class relevance {times['class_relevance']:.1f} times" in text
+
+
+def transfer():
+    """Way -> number of photos -> its rows, of the runs on real photographs."""
+    stored, runs = read_json(RESULTS / "transfer_real_photos.json"), {}
+    for row in stored["rows"]:
+        way, share = row["variant"].rsplit(", ", 1)
+        runs.setdefault(way, {}).setdefault(stored["photos"][share], []).append(row)
+    return runs
+
+
+def test_transfer_is_compared_over_three_seeds_and_equal_steps():
+    runs = transfer()
+    assert set(runs) == {"from scratch", "linear probe", "full fine-tuning"}
+    for way, of in runs.items():
+        assert len(of) == 3
+        for rows in of.values():
+            assert sorted(row["seed"] for row in rows) == [0, 1, 2]
+            assert {row["steps"] for row in rows} == {4100 if way == "linear probe" else 492}
+
+
+@pytest.mark.parametrize("way", ["from scratch", "linear probe", "full fine-tuning"])
+def test_readme_quotes_the_transfer_as_stored(way):
+    cells = [way]
+    for _, rows in sorted(transfer()[way].items()):
+        test = [100 * row["test"] for row in rows]
+        cells.append(f"{mean(test):.1f} ± {stdev(test):.1f} %")
+    assert f"| {' | '.join(cells)} |" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_page_09_says_of_the_stored_runs_holds():
+    runs = transfer()
+    share = {
+        way: [mean(100 * row["test"] for row in rows) for _, rows in sorted(of.items())]
+        for way, of in runs.items()
+    }
+    gains = np.subtract(share["full fine-tuning"], share["from scratch"])
+    assert abs(gains[0]) < 1
+    assert (gains[1:] > 1.5).all() and (gains[1:] < 4.5).all()
+    assert (np.subtract(share["from scratch"], share["linear probe"]) > 2).all()
+
+    def minutes(way):
+        return mean(row["seconds"] for rows in runs[way].values() for row in rows) / 60
+
+    assert 0.4 < minutes("linear probe") < 0.6
+    assert all(3.5 < minutes(way) < 4.5 for way in ("from scratch", "full fine-tuning"))
+    rows = read_json(RESULTS / "accuracy_real_photos.json")["rows"]
+    best = [100 * row["test"] for row in rows if row["variant"] == "this library"]
+    assert mean(best) > max(map(max, share.values())) + 10
+    epochs = {row["epochs"] for row in rows if row["variant"] == "this library"}
+    assert epochs == {100}  # 8 times 12

@@ -1,4 +1,5 @@
 import numpy as np
+from matplotlib.colors import to_rgba
 
 from vit_keras_lib import plots
 
@@ -23,7 +24,7 @@ def test_readouts_stand_side_by_side_over_their_chance():
 
 
 def test_adaptations_say_what_they_cost():
-    ways = {"from scratch": (0.25, 2_700_000, 31.4), "probe": (0.6, 965, 2.0)}
+    ways = {"from scratch": (0.25, 2_700_000, 31.4), "linear probe": (0.6, 965, 2.0)}
     (axis,) = plots.show_adaptations(ways, 0.2).axes
     np.testing.assert_allclose([bar.get_width() for bar in axis.patches], [25, 60])
     assert texts(axis) == ["25%", "2,700,000 weights, 31 s", "60%", "965 weights, 2 s"]
@@ -35,9 +36,9 @@ def test_adaptations_say_what_they_cost():
 def test_transfer_shows_every_run_and_the_means():
     ways = {
         "from scratch": {130: [0.3, 0.4], 2600: [0.7, 0.8]},
-        "probe": {130: [0.5], 2600: [0.6]},
+        "linear probe": {130: [0.5], 2600: [0.6]},
     }
-    left, right = plots.show_transfer(ways, {"from scratch": 12.0, "probe": 0.5}).axes
+    left, right = plots.show_transfer(ways, {"from scratch": 12.0, "linear probe": 0.5}).axes
     means = [line for line in left.lines if line.get_linestyle() == "-"]
     np.testing.assert_allclose(means[0].get_xydata(), [[130, 35], [2600, 75]])
     np.testing.assert_allclose(means[1].get_xydata(), [[130, 50], [2600, 60]])
@@ -48,5 +49,12 @@ def test_transfer_shows_every_run_and_the_means():
     assert [label.get_text() for label in left.get_xticklabels()] == ["130", "2,600"]
     np.testing.assert_allclose([bar.get_width() for bar in right.patches], [12, 0.5])
     assert texts(right) == [" 12.0", " 0.5"]
-    colours = [line.get_color() for line in means]
-    assert len(set(colours)) == 2
+    assert len({line.get_color() for line in means}) == 2
+
+
+def test_a_way_looks_the_same_in_both_figures():
+    (axis,) = plots.show_adaptations(
+        {"LoRA": (0.5, 1, 1.0), "from scratch": (0.4, 1, 1.0)}, 0.2
+    ).axes
+    left, _ = plots.show_transfer({"LoRA": {10: [0.5]}}, {"LoRA": 1.0}).axes
+    assert to_rgba(left.lines[0].get_color()) == axis.patches[0].get_facecolor()

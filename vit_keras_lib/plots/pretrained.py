@@ -4,9 +4,13 @@ import numpy as np
 
 from vit_keras_lib.plots.style import COLOURS, charts, style
 
-# In the order ways are given: what starts from nothing, then what starts from a checkpoint.
-_SERIES = tuple(COLOURS[name] for name in ("background", "leaf", "petal", "class token", "centre"))
-_MARKERS = "os^Dv"
+# A way has the same colour and marker in all figures.
+WAYS = {
+    "from scratch": (COLOURS["background"], "o"),
+    "linear probe": (COLOURS["petal"], "^"),
+    "LoRA": (COLOURS["class token"], "D"),
+    "full fine-tuning": (COLOURS["centre"], "v"),
+}
 
 
 def show_readouts(accuracies, readers, chance, title=None):
@@ -45,7 +49,7 @@ def show_adaptations(ways, chance, title=None):
     """Shows how right several ways to take a model on are, with what each costs.
 
     Args:
-        ways: name -> (accuracy in [0, 1], number of weights that were trained, seconds).
+        ways: name, of `WAYS` -> (accuracy in [0, 1], number of weights that were trained, seconds).
         chance: accuracy of guessing.
         title: what the figure shows.
 
@@ -54,18 +58,15 @@ def show_adaptations(ways, chance, title=None):
     """
     with style():
         figure, (axis,) = charts(1, (9, 0.5 * len(ways) + 1.4))
-        rows = range(len(ways))
-        for row, (accuracy, weights, seconds), colour in zip(
-            rows, ways.values(), _SERIES, strict=False
-        ):
-            axis.barh(row, 100 * accuracy, 0.7, color=colour)
+        for row, (name, (accuracy, weights, seconds)) in enumerate(ways.items()):
+            axis.barh(row, 100 * accuracy, 0.7, color=WAYS[name][0])
             axis.text(100 * accuracy + 1, row, f"{accuracy:.0%}", va="center", fontsize=11)
             axis.text(
                 1.01, row, f"{weights:,} weights, {seconds:.0f} s",
                 transform=axis.get_yaxis_transform(), va="center", fontsize=10,
             )  # fmt: skip
         axis.axvline(100 * chance, color="black", lw=1, ls="--")
-        axis.set_yticks(rows, list(ways))
+        axis.set_yticks(range(len(ways)), list(ways))
         axis.invert_yaxis()
         axis.set(xlabel="share right (%); dashed: guessing", xlim=(0, 100))
         figure.suptitle(title, ha="left", x=0.01)
@@ -76,7 +77,7 @@ def show_transfer(ways, minutes, title=None):
     """Shows test accuracy against the number of labelled photos, and what a run takes.
 
     Args:
-        ways: name -> {number of photos: accuracies in [0, 1], one for each seed}.
+        ways: name, of `WAYS` -> {number of photos: accuracies in [0, 1], one for each seed}.
         minutes: name -> minutes a run takes.
         title: what the figure shows.
 
@@ -85,9 +86,8 @@ def show_transfer(ways, minutes, title=None):
     """
     with style():
         figure, (left, right) = charts(2, (10.4, 4))
-        for row, ((name, runs), colour, marker) in enumerate(
-            zip(ways.items(), _SERIES, _MARKERS, strict=False)
-        ):
+        for row, (name, runs) in enumerate(ways.items()):
+            colour, marker = WAYS[name]
             photos = sorted(runs)
             means = [100 * np.mean(runs[n]) for n in photos]
             left.plot(photos, means, color=colour, marker=marker, ms=7, label=name)
