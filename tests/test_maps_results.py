@@ -3,6 +3,7 @@
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vit_keras_lib.interpret import CONTROLS
@@ -112,6 +113,51 @@ def clears(rule, method, score):
 def beyond_all_controls(method, part):
     controls = [STORED["moves"][f"{method} | {control}"][part][0] for control in CONTROLS]
     return STORED["moves"][method][part][1] > max(0, *controls)
+
+
+def test_two_rules_are_learned_and_one_hardly():
+    assert STORED["recipe"]["epochs"] == 15
+    for row in STORED["models"]:
+        others = dict(row["effects"])
+        cost = others.pop(row["rule"])
+        assert max(map(abs, others.values())) < 0.15
+        if row["rule"] == "centre":
+            assert 0.38 < row["test accuracy"] < 0.42
+            assert 0.28 < cost < 0.36
+        else:
+            assert 0.97 < row["test accuracy"] < 0.985
+            assert 4 < cost < 6.5
+
+
+def test_who_knows_the_class_and_the_weights():
+    contrast = {m: [TABLES[rule][m]["contrast"]["mean"] for rule in RULES] for m in METHODS}
+    sure = [m for m in METHODS if contrast[m][0] > 0.9]
+    assert sure == ["class relevance", "gradient x input"]
+    assert max(centre for _, centre, _ in contrast.values()) < 0.6
+    assert contrast["class relevance"][2] > 0.85 > contrast["Grad-CAM"][2] > 0.7
+    assert contrast["gradient x input"][2] < 0.55
+    alike = {m: max(TABLES[rule][m]["correlation"]["mean"] for rule in RULES) for m in METHODS}
+    assert sorted(alike, key=alike.get)[-2:] == ["attention, mean of blocks", "rollout"]
+    assert 0.4 < alike["rollout"] == TABLES["petals"]["rollout"]["correlation"]["mean"] < 0.5
+
+
+def test_where_in_depth_it_is_decided():
+    groups = {
+        rule: np.mean(
+            [list(r["patching"].values()) for r in STORED["models"] if r["rule"] == rule], axis=0
+        )  # seeds -> (class token, patches of the part, other patches; joints)
+        for rule in RULES
+    }
+    for rule in ("petals", "background"):
+        assert groups[rule][0, 1] < 0.5 < 0.65 < groups[rule][0, 2]
+    assert 0.15 < groups["petals"][2].max() < 0.25
+    assert groups["background"][2].max() < 0.025
+    assert groups["centre"][0, 1] > 0.95
+
+
+def test_the_densest_part_is_right_in_two_scenes_of_three_at_best():
+    best = max(TABLES[rule][m]["part_hit"]["mean"] for rule in RULES for m in METHODS)
+    assert best == TABLES["petals"]["class relevance"]["part_hit"]["mean"] < 2 / 3
 
 
 def test_who_moves_with_the_rule():

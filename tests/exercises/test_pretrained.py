@@ -146,13 +146,6 @@ def test_merging_is_that_of_the_recipe(tiny_vit):
 # --- What went wrong --------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def runs():
-    runs = {name: {k: np.array(v) for k, v in r.items()} for name, r in page.broken_runs().items()}
-    assert list(runs) == ["sound", *page.DIAGNOSIS.truth]
-    return {page.DIAGNOSIS.truth.get(name, name): run for name, run in runs.items()}
-
-
 def test_the_sound_run_learns(runs):
     sound = runs["sound"]
     assert sound["loss"][0] < page.GUESS[0] and sound["loss"][-1] < 0.6
