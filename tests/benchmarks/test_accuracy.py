@@ -1,7 +1,6 @@
 """The two examples that benchmarks/accuracy.py trains beside ours."""
 
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +9,8 @@ FLOWERS = types.SimpleNamespace(image_size=(96, 96), num_classes=5)
 
 
 @pytest.fixture
-def accuracy(monkeypatch):
-    """The script as a module."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
-    import accuracy
-
-    return accuracy
+def accuracy(script):
+    return script("accuracy")
 
 
 def test_the_keras_io_example_has_its_own_sizes(accuracy):

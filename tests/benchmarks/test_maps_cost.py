@@ -1,19 +1,14 @@
 """The costs of benchmarks/maps_cost.py: what is timed, and the ratios."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 
 @pytest.fixture
-def maps_cost(monkeypatch):
-    """The script as a module."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
-    import maps_cost
-
-    return maps_cost
+def maps_cost(script):
+    return script("maps_cost")
 
 
 def test_costs_are_medians_in_forward_passes(maps_cost, monkeypatch):

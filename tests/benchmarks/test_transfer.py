@@ -1,7 +1,6 @@
 """The experiment of benchmarks/transfer.py: what is compared with what."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +10,8 @@ from vit_keras_lib import load_flowers, load_pretrained
 
 
 @pytest.fixture
-def transfer(monkeypatch):
-    """The script as a module."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
-    import transfer
-
-    return transfer
+def transfer(script):
+    return script("transfer")
 
 
 @pytest.fixture(scope="module")
