@@ -1,9 +1,12 @@
+import math
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from vit_keras_lib import TransformerBlock
+from vit_keras_lib.layers.transformer_block import ACTIVATIONS
 
 
 def tokens(B=2, T=7, dim=24):
@@ -83,3 +86,14 @@ def test_remat_refuses_dropout_inside_the_branches():
 def test_heads_must_divide_dim():
     with pytest.raises(ValueError, match=r"num_heads=7 does not divide dim=24"):
         TransformerBlock(7, 40)(tokens())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float32", 3e-4), ("float16", 3e-3), ("bfloat16", 2e-2)]
+)
+def test_gelu_is_exact_in_its_left_tail_too(dtype, tolerance):
+    x = np.linspace(-3.5, 4, 31, dtype="float32")
+    x = ops.convert_to_numpy(ops.cast(ops.cast(x, dtype), "float32"))  # what this dtype can hold
+    expected = [v * 0.5 * math.erfc(-v / math.sqrt(2)) for v in x]
+    found = ops.cast(ACTIVATIONS["gelu"](ops.cast(x, dtype)), "float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=tolerance)

@@ -259,25 +259,6 @@ class ViT(keras.Model):
             new.assign(ops.convert_to_numpy(value))  # a copy: two models must not share a buffer
         return model
 
-    def export(self, filepath, format="tf_saved_model", **kwargs):
-        """Writes the model for use without Keras, as SavedModel, ONNX or LiteRT.
-
-        Args:
-            filepath: where to; a folder for a SavedModel.
-            format: "tf_saved_model", "onnx", "litert" or what else `keras.Model.export` knows.
-            **kwargs: as in `keras.Model.export`.
-        """
-        layers = [self.get_layer(f"block{i}").mlp_hidden for i in range(self.depth)]
-        kept = [layer.activation for layer in layers]
-        try:
-            if format == "onnx" and self.activation == "gelu":
-                for layer in layers:
-                    layer.activation = _gelu_by_erf
-            super().export(filepath, format, **kwargs)
-        finally:
-            for layer, activation in zip(layers, kept, strict=True):
-                layer.activation = activation
-
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Returns a new model, its layers quantized like those of the one `config` is from."""
@@ -337,17 +318,12 @@ def check_images(model, images):
     """Raises a ValueError that helps when `images` are not what `model` takes."""
     expected, shape = tuple(model.input_shape[1:]), tuple(images.shape)
     if shape[1:] != expected:
+        how = " with vit.with_image_size((H, W))" if hasattr(model, "with_image_size") else ""
         raise ValueError(
             f"{model.name} expects images of shape (B, H, W, C) = "
             f"(B, {', '.join(map(str, expected))}), got {shape}. Resize the images, or make a "
-            "model for their size with vit.with_image_size((H, W)); a single image needs a batch "
-            "axis: images[None]."
+            f"model for their size{how}; a single image needs a batch axis: images[None]."
         )
-
-
-def _gelu_by_erf(x):
-    # TensorFlow computes GELU by erfc, of which ONNX has none.
-    return 0.5 * x * (1 + ops.erf(x * 0.5**0.5))
 
 
 @keras.saving.register_keras_serializable(package="vit_keras_lib")
