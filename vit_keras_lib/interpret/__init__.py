@@ -23,6 +23,7 @@ from vit_keras_lib.interpret.faithfulness import (
     summarise,
     true_map,
 )
+from vit_keras_lib.interpret.receptive_field import effective_receptive_field, field_radius
 from vit_keras_lib.interpret.relevance import class_relevance, grad_cam, input_gradient
 from vit_keras_lib.interpret.residual import (
     logit_lens,
@@ -49,6 +50,8 @@ __all__ = [
     "clears",
     "controls",
     "deletion_curve",
+    "effective_receptive_field",
+    "field_radius",
     "grad_cam",
     "input_gradient",
     "keep_mass",

@@ -2,7 +2,7 @@
 
 from vit_keras_lib.layers.attention import SelfAttention
 from vit_keras_lib.layers.patch_encoder import PatchEncoder
-from vit_keras_lib.layers.patches import Patches, patch_grid, patchify, unpatchify
+from vit_keras_lib.layers.patches import Patches, ShufflePatches, patch_grid, patchify, unpatchify
 from vit_keras_lib.layers.positions import resize_position_table, sincos2d_table
 from vit_keras_lib.layers.stem import ConvStem, ShiftedPatches
 from vit_keras_lib.layers.transformer_block import TransformerBlock
@@ -13,6 +13,7 @@ __all__ = [
     "Patches",
     "SelfAttention",
     "ShiftedPatches",
+    "ShufflePatches",
     "TransformerBlock",
     "patch_grid",
     "patchify",

@@ -1,6 +1,7 @@
-"""Images to patches and back, bit for bit."""
+"""Images to patches and back, bit for bit; and patches in another order."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -129,3 +130,62 @@ class Patches(keras.layers.Layer):
     def get_config(self):
         """Returns the `__init__` arguments."""
         return {**super().get_config(), "patch_size": self.patch_size}
+
+
+@keras.saving.register_keras_serializable(package="vit_keras_lib")
+class ShufflePatches(keras.layers.Layer):
+    """Puts the patches of each picture in a random order: (B, H, W, C) -> (B, H, W, C).
+
+    In training and inference alike. A ViT without positions cannot tell (its patches are a set);
+    what a convolution sees changes along every edge of a patch.
+
+    Args:
+        patch_size: P, or (ph, pw), in pixels.
+        one_order: False draws an order for each picture, anew in every call; True gives all
+            pictures one order, `numpy.random.default_rng(seed).permutation(N)`.
+        seed: a whole number, not negative, from which the orders follow.
+
+    Raises:
+        ValueError: for another seed, or when built on an image that is not a whole number of
+            patches.
+    """
+
+    def __init__(self, patch_size, one_order=False, seed=0, **kwargs):
+        """Stores the arguments."""
+        super().__init__(**kwargs)
+        if not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"`seed` must be a whole number, not negative, got {seed!r}.")
+        self.patch_size = _pair(patch_size, "patch_size")
+        self.one_order = one_order
+        self.seed = seed
+        self.seed_generator = None if one_order else keras.random.SeedGenerator(seed)
+
+    def call(self, images):
+        """Shuffles the patches of `images` (B, H, W, C)."""
+        patches = patchify(images, self.patch_size)  # (B, N, ph * pw * C)
+        N = patches.shape[1]
+        if self.one_order:
+            order = np.random.default_rng(self.seed).permutation(N)  # (N,)
+            patches = ops.take(patches, order, axis=1)
+        else:
+            keys = keras.random.uniform(
+                (ops.shape(images)[0], N), dtype="float32", seed=self.seed_generator
+            )
+            order = ops.argsort(keys, axis=1)  # (B, N)
+            patches = ops.take_along_axis(patches, order[..., None], axis=1)
+        grid = patch_grid(tuple(images.shape[1:3]), self.patch_size)
+        return unpatchify(patches, self.patch_size, grid)  # -> (B, H, W, C)
+
+    def compute_output_shape(self, input_shape):
+        """Maps (B, H, W, C) to itself."""
+        patch_grid(input_shape[1:3], self.patch_size)  # refuses what does not fit
+        return tuple(input_shape)
+
+    def get_config(self):
+        """Returns the `__init__` arguments."""
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "one_order": self.one_order,
+            "seed": self.seed,
+        }
