@@ -10,7 +10,6 @@ called there, `--seeds` which seeds to train now.
 
 import argparse
 import dataclasses
-from functools import partial
 from pathlib import Path
 
 from models import Sizes, keras_io_model
@@ -32,6 +31,8 @@ def keras_io(flowers):
     """The ViT example of keras.io with its own sizes: 72 pixels, patch 6, dim 64, 8 blocks."""
     sizes = Sizes(72, 6, 64, 8, 4, 128, flowers.num_classes, 256, "float32")
     layers = keras.layers
+    normalize = layers.Normalization()
+    normalize.adapt(flowers.train.map(lambda image, label: image).batch(256))
     augment = [
         layers.Resizing(72, 72),
         layers.RandomFlip("horizontal"),
@@ -42,7 +43,7 @@ def keras_io(flowers):
     x = images
     for layer in augment:
         x = layer(x)  # (B, H, W, 3) -> (B, 72, 72, 3)
-    return keras.Model(images, keras_io_model(sizes, head_dim=64)(x), name="keras_io")
+    return keras.Model(images, keras_io_model(sizes, 64, normalize)(x), name="keras_io")
 
 
 def tensorflow_tutorial(flowers):
@@ -83,22 +84,22 @@ def main():
     flowers = load_flowers(options.source, image_size=96)
     name = options.name or Path(options.source).name
 
-    def make(recipe):
-        return partial(recipe.model, flowers.image_size, flowers.num_classes), recipe
+    def ours(recipe):
+        return recipe.model(flowers.image_size, flowers.num_classes)
 
     everything = {
         "models": {
-            "this library": make(Recipe()),
+            "this library": (ours, Recipe()),
             "keras.io example": (
-                partial(keras_io, flowers),
+                lambda recipe: keras_io(flowers),
                 dataclasses.replace(PLAIN, epochs=30, batch_size=256, weight_decay=1e-4),
             ),
             "TensorFlow tutorial": (
-                partial(tensorflow_tutorial, flowers),
+                lambda recipe: tensorflow_tutorial(flowers),
                 dataclasses.replace(PLAIN, epochs=30, batch_size=32, weight_decay=0.0),
             ),
         },
-        "ladder": {rung: make(recipe) for rung, recipe in ladder(options.ladder_epochs).items()},
+        "ladder": {rung: (ours, recipe) for rung, recipe in ladder(options.ladder_epochs).items()},
     }
     for what in options.what:
         rows = {k: v for k, v in everything[what].items() if k in (options.rows or [k])}

@@ -1,6 +1,8 @@
 """How fast Vision Transformers of equal sizes are, and what memory they take, side by side.
 
-    python benchmarks/models.py [--tokens 64 144] [--batch 32] [--rounds 5]
+    python benchmarks/models.py [--sides 64 96] [--batch 32] [--rounds 5]
+    python benchmarks/models.py --patch 16 --models vit_keras_lib "convolutional stem" CNN \
+        --sides 64 96 128 192 256 --batch 32 --out results/vit_vs_cnn_cost.json
     KERAS_BACKEND=jax python benchmarks/models.py --variant B/16 --dtype mixed_bfloat16 --batch 256
 
 Each model lives in a process of its own and sleeps while another runs one round: a train round,
@@ -30,8 +32,7 @@ from pathlib import Path
 STARTED = time.perf_counter()
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed.json"
-PATCH = 8
-IMAGE_SIDES = {64: 64, 144: 96, 256: 128, 576: 192}  # tokens -> pixels, at patches of 8 x 8
+SIDES = (64, 96, 128, 192)  # 64, 144, 256 and 576 tokens at patches of 8 x 8
 BATCH_TOKENS = 32 * 144  # so the dense layers have the same work at each size
 VARIANTS = {
     "S/16": {"dim": 384, "depth": 12, "heads": 6, "mlp_dim": 1536},
@@ -44,6 +45,8 @@ KERAS_MODES, TORCH_MODES = ("jit", "no jit"), ("eager", "compiled")
 MODELS = {
     "vit_keras_lib": (KERAS_MODES, ("keras",)),
     "vit_keras_lib, remat": (KERAS_MODES, ("keras",)),
+    "convolutional stem": (KERAS_MODES, ("keras",)),
+    "CNN": (KERAS_MODES, ("keras",)),
     "no attention": (KERAS_MODES, ("keras",)),
     "keras.io example": (KERAS_MODES, ("keras",)),
     "KerasHub": (KERAS_MODES, ("keras_hub",)),
@@ -52,7 +55,8 @@ MODELS = {
     "timm": (TORCH_MODES, ("torch", "timm")),
 }
 OURS = "vit_keras_lib"
-DEFAULT_MODELS = tuple(name for name in MODELS if "remat" not in name)
+ONLY_ASKED_FOR = ("vit_keras_lib, remat", "convolutional stem", "CNN")
+DEFAULT_MODELS = tuple(name for name in MODELS if name not in ONLY_ASKED_FOR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +107,13 @@ def our_model(s, **options):
     )  # fmt: skip
 
 
+def cnn_model(s):
+    """The CNN of this library, whose sizes are its own."""
+    from vit_keras_lib.models import CNN
+
+    return CNN(s.image, s.classes)
+
+
 def blind_model(s):
     """Ours with tokens that do not look at each other: what no attention, however fast, can beat.
 
@@ -120,8 +131,11 @@ def blind_model(s):
     return our_model(s)
 
 
-def keras_io_model(s, head_dim=None):
-    """The construction of the ViT example on keras.io, at these sizes (its heads have dim each)."""
+def keras_io_model(s, head_dim=None, normalize=None):
+    """The construction of the ViT example on keras.io, at these sizes (its heads have dim each).
+
+    There a Normalization adapted to the photos comes first; without one, pixels go to [-1, 1].
+    """
     from keras import Input, Model, layers, ops
 
     class Patches(layers.Layer):
@@ -144,7 +158,8 @@ def keras_io_model(s, head_dim=None):
         return x
 
     images = Input((s.image, s.image, 3))
-    x = PatchEncoder()(Patches()(layers.Rescaling(1 / 127.5, -1.0)(images)))  # (B, N, dim)
+    normalize = normalize or layers.Rescaling(1 / 127.5, -1.0)
+    x = PatchEncoder()(Patches()(normalize(images)))  # (B, N, dim)
     for _ in range(s.depth):
         normed = layers.LayerNormalization(epsilon=1e-6)(x)
         attention = layers.MultiHeadAttention(s.heads, head_dim or s.dim // s.heads, dropout=0.1)
@@ -233,6 +248,8 @@ def timm_model(s):
 MAKERS = {
     "vit_keras_lib": our_model,
     "vit_keras_lib, remat": functools.partial(our_model, remat=True),
+    "convolutional stem": functools.partial(our_model, stem="conv"),
+    "CNN": cnn_model,
     "no attention": blind_model,
     "keras.io example": keras_io_model,
     "KerasHub": keras_hub_model,
@@ -521,8 +538,6 @@ def measure(s, names, rounds, seconds):
                 "train mode": train.mode,
                 "inference, img/s": infer.median("infer"),
                 "inference mode": infer.mode,
-                "train, of matmul peak": 3 * s.flops * train.median("train") / peak,
-                "inference, of matmul peak": s.flops * infer.median("infer") / peak,
                 "peak memory, GB": train.rounds[-1]["memory"],
                 "first step, s": train.first,
                 "rounds": {
@@ -541,16 +556,28 @@ def modes_of(name):
     return ("jit",) if on_jax and "torch" not in packages else modes
 
 
-def add_ratios(rows, peak_flops, flops):
-    """Adds each row's ratios to ours and, where the device's peak is known, its utilisation."""
+def model_flops(s, name):
+    """Operations in the products of one image's forward pass, two per product."""
+    if name not in ("convolutional stem", "CNN"):
+        return s.flops
+    from vit_keras_lib.models import multiply_adds
+
+    return 2 * multiply_adds(MAKERS[name](s))
+
+
+def add_ratios(rows, s, matmul_peak, device_peak=None):
+    """Adds each row's ratios to ours, to the matrix product and, if known, to the device's peak."""
     ours = next((row for row in rows if row["model"] == OURS), None)
     for row in rows:
-        for kind in ("train", "inference"):
+        flops = model_flops(s, row["model"])
+        row["multiply-adds"] = flops // 2
+        for kind, factor in (("train", 3), ("inference", 1)):
+            speed = row[f"{kind}, img/s"]
+            row[f"{kind}, of matmul peak"] = factor * flops * speed / matmul_peak
             if ours:
-                row[f"{kind}, ratio to ours"] = row[f"{kind}, img/s"] / ours[f"{kind}, img/s"]
-        if peak_flops:
-            row["train, model-FLOPs utilisation"] = 3 * flops * row["train, img/s"] / peak_flops
-            row["inference, model-FLOPs utilisation"] = flops * row["inference, img/s"] / peak_flops
+                row[f"{kind}, ratio to ours"] = speed / ours[f"{kind}, img/s"]
+            if device_peak:
+                row[f"{kind}, model-FLOPs utilisation"] = factor * flops * speed / device_peak
 
 
 def table(rows, with_utilisation):
@@ -587,11 +614,8 @@ def arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    sides = ", ".join(map(str, IMAGE_SIDES))
-    parser.add_argument(
-        "--tokens", type=int, nargs="+", choices=IMAGE_SIDES, default=list(IMAGE_SIDES),
-        metavar="T", help=f"sizes to measure, of {sides}; default: all",
-    )  # fmt: skip
+    parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="of images, in pixels")
+    parser.add_argument("--patch", type=int, default=8, help="side of a patch, in pixels")
     parser.add_argument("--variant", choices=VARIANTS, help="this size at 224 pixels instead")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=DEFAULT_MODELS, metavar="M",
                         help="; ".join(MODELS))  # fmt: skip
@@ -610,8 +634,8 @@ def arguments():
 
 def chosen_sizes(options):
     """Returns the sizes to measure."""
-    widths = {"dim": 192, "depth": 6, "heads": 12, "mlp_dim": 768, "patch": PATCH, "classes": 5}
-    sides = [IMAGE_SIDES[tokens] for tokens in options.tokens]
+    widths = {"dim": 192, "depth": 6, "heads": 12, "mlp_dim": 768, "classes": 5}
+    widths, sides = {**widths, "patch": options.patch}, options.sides
     if options.quick:
         widths |= {"dim": 24, "depth": 1, "heads": 3, "mlp_dim": 48}
     if options.variant:
@@ -630,58 +654,64 @@ def main():
         work(json.loads(options.work))
         return
     sizes = chosen_sizes(options)
+    if len(sizes) > 1:  # each by itself: what is measured is stored, whatever comes after
+        for s in sizes:
+            subprocess.run([sys.executable, *sys.argv, "--sides", str(s.image)], check=True)
+        return
+    (s,) = sizes
     names = [name for name in options.models if installed(name)]
     missing = [name for name in options.models if name not in names]
     if missing:
         print(f"Not installed, left out: {', '.join(missing)}.")
-    measured = []
-    for s in sizes:
-        print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}", flush=True)
-        measured.append(measure(s, names, options.rounds, options.seconds))
+    print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}", flush=True)
+    rows, peak = measure(s, names, options.rounds, options.seconds)
 
     # Only now: a child's peak memory on Linux is never below what its parent held at its start.
-    from vit_keras_lib.training import device_name, provenance, write_json
+    from vit_keras_lib.training import device_name
 
     device = device_name()
     tflops = options.peak_tflops
     if tflops is None and options.dtype == "mixed_bfloat16":
         tflops = next((peak for chip, peak in KNOWN_PEAKS.items() if chip in device), None)
+    add_ratios(rows, s, peak, tflops and tflops * 1e12)
     print(f"\n{device}")
-    for s, (rows, peak) in zip(sizes, measured, strict=True):
-        add_ratios(rows, tflops and tflops * 1e12, s.flops)
-        print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}, dim {s.dim}, depth {s.depth}")
-        print(f"matmul peak, measured: {peak / 1e9:,.0f} GFLOP/s = {peak / s.flops:,.0f} images/s "
-              f"of inference, {peak / s.flops / 3:,.0f} of training")  # fmt: skip
-        if tflops:
-            print(
-                f"device's peak: {tflops:,.0f} TFLOP/s; MFU = model FLOPs of matrix products / it"
-            )
-        print(table(rows, bool(tflops)))
+    print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}, dim {s.dim}, depth {s.depth}")
+    print(f"matmul peak, measured: {peak / 1e9:,.0f} GFLOP/s = {peak / s.flops:,.0f} images/s "
+          f"of inference, {peak / s.flops / 3:,.0f} of training")  # fmt: skip
+    if tflops:
+        print(f"device's peak: {tflops:,.0f} TFLOP/s; MFU = model FLOPs of matrix products / it")
+    print(table(rows, bool(tflops)), flush=True)
     if options.out:
-        peers = {
-            name: metadata.version(name)
-            for name in ("keras-hub", "torch", "timm")
-            if importlib.util.find_spec(name.replace("-", "_"))
-        }
-        write_json(
-            options.out,
-            {
-                "settings": {"rounds": options.rounds, "seconds": options.seconds},
-                "sizes": [
-                    {
-                        **dataclasses.asdict(s),
-                        "tokens": s.tokens,
-                        "matmul peak, GFLOP/s": peak / 1e9,
-                    }
-                    for s, (_, peak) in zip(sizes, measured, strict=True)
-                ],
-                "peak given, TFLOP/s": tflops,
-                "rows": [row for rows, _ in measured for row in rows],
-                "not installed": missing,
-                "peers": peers,
-                "run": provenance(seed=0),
-            },
-        )
+        settings = {"rounds": options.rounds, "seconds": options.seconds, "device": device}
+        settings["peak given, TFLOP/s"] = tflops
+        size = {**dataclasses.asdict(s), "tokens": s.tokens, "matmul peak, GFLOP/s": peak / 1e9}
+        store(options.out, settings, {**size, "not installed": missing}, rows)
+
+
+def store(path, settings, size, rows):
+    """Writes what was measured at one size, beside other sizes measured alike."""
+    from vit_keras_lib.training import provenance, read_json, write_json
+
+    common = ("patch", "dim", "depth", "heads", "mlp_dim", "classes", "dtype")
+    settings = {**settings, **{name: size[name] for name in common}}
+    stored = read_json(path) if path.exists() else {}
+    alike = stored.get("settings") == settings
+    sizes, other_rows = ((stored[k] if alike else []) for k in ("sizes", "rows"))
+    peers = {
+        name: metadata.version(name)
+        for name in ("keras-hub", "torch", "timm")
+        if importlib.util.find_spec(name.replace("-", "_"))
+    }
+    size["run"] = provenance(seed=0)
+    result = {
+        "settings": settings,
+        "sizes": [size, *(old for old in sizes if old["tokens"] != size["tokens"])],
+        "rows": [*rows, *(old for old in other_rows if old["tokens"] != size["tokens"])],
+        "peers": peers,
+    }
+    for entries in (result["sizes"], result["rows"]):
+        entries.sort(key=lambda entry: entry["tokens"])  # stable: models keep their order
+    write_json(path, result)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vit_keras_lib.layers import SelfAttention
+from vit_keras_lib.models import CNN, multiply_adds
 
 import keras  # isort: skip  (after the library, which keeps TensorFlow's start-up lines out)
 
@@ -23,13 +24,13 @@ def run(*arguments):
 
 def test_table_and_json_say_the_same(tmp_path):
     out = tmp_path / "speed.json"
-    arguments = ["--tokens", "64", "--batch", "2", "--models", "vit_keras_lib"]
+    arguments = ["--sides", "64", "--batch", "2", "--models", "vit_keras_lib"]
     printed = run(*arguments, "--peak-tflops", "0.5", "--out", out)
     stored = json.loads(out.read_text())
 
     (row,) = stored["rows"]
-    assert stored["run"]["versions"]["keras"]
     (size,) = stored["sizes"]
+    assert size["run"]["versions"]["keras"]
     assert (size["tokens"], size["batch"], size["dtype"]) == (64, 2, "float32")
     # By hand: patches 64 x 192 -> 24; q, k, v and projection 24 -> 96; MLP 24 -> 48 -> 24;
     # two products of 64 x 64 x 24; the head. A product has two operations.
@@ -49,21 +50,52 @@ def test_table_and_json_say_the_same(tmp_path):
     assert row["first step, s"] > 0
 
 
+def test_sizes_measured_alike_share_a_file(tmp_path):
+    store = runpy.run_path(str(SCRIPT))["store"]
+    common = ("patch", "dim", "depth", "heads", "mlp_dim", "classes", "dtype")
+    path, size = tmp_path / "speed.json", dict.fromkeys(common, 8)
+
+    def stored(tokens, speed, **settings):
+        rows = [{"model": name, "tokens": tokens, "speed": speed} for name in ("b", "a")]
+        store(path, {"rounds": 2, **settings}, {**size, "tokens": tokens}, rows)
+        result = json.loads(path.read_text())
+        assert [s["tokens"] for s in result["sizes"]] == sorted(
+            {r["tokens"] for r in result["rows"]}
+        )
+        return [(r["tokens"], r["model"], r["speed"]) for r in result["rows"]]
+
+    stored(144, 1)
+    assert stored(64, 2) == [(64, "b", 2), (64, "a", 2), (144, "b", 1), (144, "a", 1)]
+    assert stored(144, 3) == [(64, "b", 2), (64, "a", 2), (144, "b", 3), (144, "a", 3)]
+    assert stored(64, 4, rounds=9) == [(64, "b", 4), (64, "a", 4)]  # not comparable: a new file
+
+
 def test_ratios_are_to_our_own_row():
     benchmark = runpy.run_path(str(SCRIPT))
+    s = benchmark["Sizes"](16, 8, 24, 2, 3, 48, 5, 1, "float32")
     speeds = {"KerasHub": (5.0, 30.0), "vit_keras_lib": (10.0, 20.0)}
     rows = [
         {"model": name, "train, img/s": train, "inference, img/s": inference}
         for name, (train, inference) in speeds.items()
     ]
-    benchmark["add_ratios"](rows, None, 1)
+    benchmark["add_ratios"](rows, s, 1e9)
     assert [row["train, ratio to ours"] for row in rows] == [0.5, 1]
     assert [row["inference, ratio to ours"] for row in rows] == [1.5, 1]
+    assert [row["multiply-adds"] for row in rows] == [s.flops / 2] * 2
+
+
+def test_operations_are_counted_alike():
+    benchmark = runpy.run_path(str(SCRIPT))
+    s = benchmark["Sizes"](32, 8, 24, 2, 3, 48, 5, 1, "float32")
+    count = benchmark["model_flops"]
+    assert count(s, "vit_keras_lib") == 2 * multiply_adds(benchmark["our_model"](s))
+    assert count(s, "CNN") == 2 * multiply_adds(CNN(32, 5))
+    assert count(s, "convolutional stem") > count(s, "vit_keras_lib")
 
 
 def test_a_worker_that_fails_ends_the_run_and_says_why(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "abacus")
-    error = run("--tokens", "64", "--models", "vit_keras_lib")
+    error = run("--sides", "64", "--models", "vit_keras_lib")
     assert "matrix product broke off" in error
     assert "Unable to import backend : abacus" in error
 

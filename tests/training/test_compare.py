@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from vit_keras_lib import Recipe
@@ -10,7 +11,7 @@ RECIPE = Recipe(
 )
 KEYS = {
     *("variant", "seed", "validation", "test", "best_epoch", "epochs", "seconds", "parameters"),
-    *("steps", "device", "date"),
+    *("steps", "test_looks", "device", "date"),
 }
 
 
@@ -20,7 +21,7 @@ def run(tmp_path, flowers, tiny_vit):
     made = []
 
     def maker(name, **changes):
-        def make():
+        def make(recipe):
             made.append(name)
             return tiny_vit(**changes)
 
@@ -65,14 +66,52 @@ def test_an_interrupted_comparison_does_what_is_missing(run):
 def test_rows_that_another_process_stores_meanwhile_are_kept(tmp_path, flowers, tiny_vit):
     path, runs = tmp_path / "shared.json", tmp_path / "runs"
 
-    def other():
-        compare({"other": (lambda: tiny_vit(depth=1), RECIPE)}, flowers, [0], runs, path)
+    def other(recipe):
+        compare({"other": (lambda recipe: tiny_vit(depth=1), RECIPE)}, flowers, [0], runs, path)
         return tiny_vit()
 
     result = compare({"one": (other, RECIPE)}, flowers, [1], runs, path)
     assert [(row["variant"], row["seed"]) for row in result["rows"]] == [("other", 0), ("one", 1)]
     assert list(result["recipes"]) == ["other", "one"]
     assert result["run"]["seed"] == [0, 1]
+
+
+def test_each_seed_begins_with_weights_of_its_own(flowers, tiny_vit, tmp_path):
+    begun = {}
+
+    def by_recipe(recipe):
+        model = recipe.model(flowers.image_size, flowers.num_classes, "flowers/8", dim=24, depth=1)
+        begun["recipe", recipe.seed] = model.get_layer("head").get_weights()[0]
+        return model
+
+    def by_hand(recipe):
+        model = tiny_vit(depth=1)
+        begun["hand", recipe.seed] = model.get_layer("head").get_weights()[0]
+        return model
+
+    variants = {
+        "recipe": (by_recipe, dataclasses.replace(RECIPE, drop_path=0.0, stem="patch", pool="cls")),
+        "hand": (by_hand, RECIPE),
+    }
+    compare(variants, flowers, [0, 1], tmp_path / "runs", tmp_path / "begun.json")
+    for kind in variants:
+        assert not np.array_equal(begun[kind, 0], begun[kind, 1])
+
+
+def test_looks_at_the_test_photos_are_counted(flowers, tiny_vit, tmp_path):
+    peeks = []
+
+    def peeking(flowers, seed):
+        peeks.extend(flowers.batches("test", 8))
+        peeks.extend(flowers.test)
+        return flowers
+
+    def make(recipe):
+        return tiny_vit()
+
+    variants = {"honest": (make, RECIPE), "peeking": (make, RECIPE, peeking)}
+    rows = compare(variants, flowers, [0], tmp_path / "looks", tmp_path / "looks.json")["rows"]
+    assert [row["test_looks"] for row in rows] == [1, 3]
 
 
 def test_more_seeds_can_be_added(run):
@@ -111,7 +150,10 @@ def test_a_variant_may_learn_from_other_photos(run, flowers, tiny_vit, tmp_path)
         seen.append(seed)
         return flowers.share(0.25, seed)
 
-    variants = {"all": (tiny_vit, RECIPE), "few": (tiny_vit, RECIPE, few)}
+    def make(recipe):
+        return tiny_vit()
+
+    variants = {"all": (make, RECIPE), "few": (make, RECIPE, few)}
     result = compare(variants, flowers, [0, 3], tmp_path / "few", tmp_path / "few.json")
     assert [row["steps"] for row in result["rows"]] == [10, 4, 10, 4]  # of 40 and of 10 photos
     assert seen == [0, 3]

@@ -20,7 +20,7 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
     or seeds.
 
     Args:
-        variants: name -> (a function that returns a new model, the `Recipe` to train it by, whose
+        variants: name -> (a function of a `Recipe` that returns a new model, that `Recipe`, whose
             seed is replaced by each of `seeds`); where it should learn from other photos, also a
             function that makes them of `flowers` and a seed, such as `Flowers.share`'s. Validation
             and test photos stay the same for all.
@@ -32,7 +32,8 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
 
     Returns:
         What is in the file: "rows" (variant, seed, validation and test accuracy in [0, 1],
-        epochs, best_epoch from 0, steps, seconds, parameters, device, date), "recipes" (by variant;
+        epochs, best_epoch from 0, steps, seconds, parameters, device, date, and test_looks: how
+        often a test photo was read in the run, on average), "recipes" (by variant;
         the fields of the architecture are those of the model), "data" and "run" (seeds, and the
         device, versions and date of the last row).
 
@@ -68,18 +69,20 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
     for name, seed in tqdm(todo, desc=path.stem, unit="run", disable=None):
         make, recipe, *draw = variants[name]
         recipe = dataclasses.replace(recipe, seed=seed)
-        drawn = draw[0](flowers, seed) if draw else flowers
+        watched, read = _watched(flowers)
+        drawn = draw[0](watched, seed) if draw else watched
         keras.utils.set_random_seed(seed)
-        model = make()
+        model = make(recipe)
         history = train(model, drawn, recipe, directory / f"{name}-{seed}", verbose=verbose)
         test = model.evaluate(
-            flowers.batches("test", recipe.batch_size), verbose=0, return_dict=True
+            watched.batches("test", recipe.batch_size), verbose=0, return_dict=True
         )
         row = {
             "variant": name,
             "seed": seed,
             "validation": history.best["val_accuracy"],
             "test": float(test["accuracy"]),
+            "test_looks": len(read) / flowers.sizes["test"],
             "best_epoch": history.best_epoch,
             "epochs": recipe.epochs,
             "steps": recipe.epochs * -(-drawn.sizes["train"] // recipe.batch_size),
@@ -95,6 +98,19 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
         stored = {**stored, "rows": [*stored["rows"], row], "recipes": recipes, "run": run}
         write_json(path, stored)
     return stored
+
+
+def _watched(flowers):
+    """The same photos, and a list that gets longer by one whenever a test photo is read."""
+    import tensorflow as tf  # tf.data, on every backend
+
+    read = []
+
+    def watch(image, label):
+        tf.py_function(read.append, [label], [])
+        return image, label
+
+    return dataclasses.replace(flowers, test=flowers.test.map(watch)), read
 
 
 def _settings(recipe):
