@@ -1,0 +1,153 @@
+"""The experiments of benchmarks/vit_vs_cnn.py: what is compared, what is measured."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow_datasets")
+from vit_keras_lib import ViT, load_flowers
+from vit_keras_lib.datasets import CORRUPTIONS
+from vit_keras_lib.models import CNN
+
+SIDE = 48  # patches of 16: a grid of 3 x 3
+
+
+@pytest.fixture
+def experiment(script):
+    return script("vit_vs_cnn")
+
+
+@pytest.fixture(scope="module")
+def flowers():
+    return load_flowers("procedural_flowers", image_size=96)
+
+
+@pytest.fixture
+def photos():
+    return np.random.default_rng(0).integers(0, 256, (12, SIDE, SIDE, 3), "uint8")
+
+
+def vit(**changes):
+    sizes = {"dim": 24, "depth": 2, "num_heads": 3, "mlp_dim": 48}
+    return ViT(SIDE, 5, 16, **sizes, **changes)
+
+
+def answers(model, photos):
+    return model.predict(photos.astype("float32"), verbose=0).argmax(axis=1)
+
+
+def test_all_learn_by_the_same_recipe(experiment, flowers):
+    rows = experiment.whole(flowers)
+    assert list(rows) == ["from scratch", "small-data recipe", "CNN"]
+    fields = [
+        (r.epochs, r.batch_size, r.augment, r.mix, r.learning_rate, r.warmup_epochs, r.decay)
+        for _, r in (*rows.values(), *experiment.shuffled(flowers).values())
+    ]
+    assert len(set(fields)) == 1
+
+
+def test_models_trained_out_of_order_get_shuffled_photos(experiment, flowers):
+    rows = experiment.shuffled(flowers)
+    assert list(rows) == [
+        "from scratch, an order each", "from scratch, one order for all",
+        "CNN, an order each", "CNN, one order for all", "without positions",
+    ]  # fmt: skip
+    build = {name: maker(recipe) for name, (maker, recipe) in rows.items()}
+    model = build["CNN, one order for all"]
+    shuffle, cnn = model.layers
+    assert isinstance(cnn, CNN) and shuffle.one_order
+    assert not build["CNN, an order each"].layers[0].one_order
+    assert build["without positions"].position == "none"
+
+
+def test_order_leaves_a_model_without_positions_alone(experiment, photos):
+    blind = vit(position="none")
+    labels = answers(blind, photos)
+    found = experiment.order(blind, None, photos, labels)["test"]
+    assert found == {"in order": 1, "an order each": 1, "one order for all": 1}
+
+
+def test_order_disturbs_a_cnn(experiment, photos):
+    cnn = CNN(SIDE, 5, widths=(4, 8), blocks_per_stage=1)
+    labels = cnn.predict(photos.astype("float32"), verbose=0)
+    cnn.get_layer("head").bias.assign(-labels.mean(axis=0))  # so that answers differ
+    labels = answers(cnn, photos)
+    assert len(set(labels)) > 1
+    found = experiment.order(cnn, None, photos, labels)["test"]
+    assert found["in order"] == 1 > max(found["an order each"], found["one order for all"])
+
+
+def test_reach_grows_with_the_layers(experiment, photos):
+    cnn = CNN(SIDE, 5, widths=(4, 8), blocks_per_stage=2)
+    found = experiment.reach(cnn, cnn, photos, None)
+    radii = found["radius, px"]["trained"]
+    assert list(radii) == ["stem", "block0", "block1", "block2", "block3"]
+    assert radii == found["radius, px"]["untrained"]
+    assert 0 < radii["stem"] < radii["block0"] < radii["block3"] < SIDE
+
+    found = experiment.reach(vit(), vit(), photos, None)
+    assert list(found["radius, px"]["trained"]) == ["encoder", "block0", "block1"]
+    assert found["radius, px"]["trained"]["encoder"] < 8  # within its own patch
+    heads = np.array(found["attention distance, px"])
+    assert heads.shape == (2, 3) and (heads > 0).all()
+    json.dumps(found)
+
+
+def test_without_damage_robustness_is_accuracy(experiment, photos):
+    model = vit()
+    found = experiment.robustness(model, None, photos, answers(model, photos))["test"]
+    assert list(found) == list(CORRUPTIONS)
+    assert all(len(curve) == 6 and curve[0] == 1 for curve in found.values())
+
+
+def test_background_asks_about_the_same_scenes(experiment, flowers, monkeypatch):
+    photos, labels = experiment.test_photos(flowers)
+    asked = []
+    monkeypatch.setattr(experiment, "accuracy", lambda model, *what: asked.append(what) or 0.5)
+    found = experiment.background(None, None, photos, labels)["test"]
+    assert list(found) == ["whole", "without petals", "without flower"]
+    whole, without_petals, without_flower = (pictures for pictures, _ in asked)
+    assert all(np.array_equal(given, labels) for _, given in asked)
+    # Backgrounds stay: most pixels hardly change, and more do without all of the flower.
+    changed = [
+        (np.abs(rest.astype(int) - whole).max(axis=3) > 16).mean()
+        for rest in (without_petals, without_flower)
+    ]
+    assert 0.05 < changed[0] < changed[1] < 0.5
+
+
+def test_what_is_measured_is_not_measured_again(experiment, flowers, monkeypatch, tmp_path):
+    calls = []
+
+    def count(model, untrained, photos, labels):
+        calls.append(model)
+        return {"test": len(calls)}
+
+    monkeypatch.setattr(experiment, "RESULTS", tmp_path)
+    monkeypatch.setattr(experiment, "trained", lambda flowers, way, seed: (f"{way}-{seed}", None))
+    monkeypatch.setitem(experiment.MEASURES, "order", count)
+    experiment.measure("order", flowers, [1])
+    experiment.measure("order", flowers, [0, 1])
+    assert calls == [f"{way}-{seed}" for seed in (1, 0) for way in experiment.FROM_SCRATCH]
+    stored = json.loads((tmp_path / "vit_vs_cnn_order.json").read_text())
+    assert [row["test"] for row in stored["rows"]] == [1, 2, 3, 4, 5, 6]
+    assert stored["run"]["seed"] == [0, 1]
+    assert stored["data"] == flowers.about()
+
+
+def test_trained_and_untrained_begin_alike(experiment, flowers, monkeypatch):
+    monkeypatch.setattr(experiment, "train", lambda *arguments, **options: None)
+    model, untrained = experiment.trained(flowers, "CNN", 3)
+    for one, other in zip(model.get_weights(), untrained.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert isinstance(model, keras.Model) and model is not untrained
+
+
+@pytest.mark.parametrize("way", ["from scratch", "small-data recipe", "CNN"])
+def test_each_seed_has_weights_of_its_own(experiment, flowers, monkeypatch, way):
+    monkeypatch.setattr(experiment, "train", lambda *arguments, **options: None)
+    one, other = (experiment.trained(flowers, way, seed)[0] for seed in (0, 1))
+    kernels = [model.get_layer("head").get_weights()[0] for model in (one, other)]
+    assert not np.array_equal(*kernels)
