@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 SIZE, PATCH, EPOCHS = 96, 16, 20
 ORDERS = {"an order each": False, "one order for all": True}
-SEVERITIES = (0, 1, 2, 3, 4, 5)
+GRADES = range(6)  # 0 is no damage
 FIELDS = 50  # photos over which a receptive field is averaged
 
 
@@ -132,7 +132,7 @@ def robustness(model, untrained, photos, labels):
     """Accuracy under each kind of damage, at each severity."""
     return {
         "test": {
-            kind: [accuracy(model, corrupt(photos, kind, grade), labels) for grade in SEVERITIES]
+            kind: [accuracy(model, corrupt(photos, kind, grade), labels) for grade in GRADES]
             for kind in CORRUPTIONS
         }
     }
