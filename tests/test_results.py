@@ -116,6 +116,10 @@ def test_readme_quotes_the_cost_of_training_as_stored():
     ours = [row for row in stored["rows"] if row["variant"] == "this library"]
     assert f"{cost(ours)}, three runs |" in text
     assert f"real photographs, {stored['data']['sizes']['train']:,} |" in text
+    (example,) = [row for row in stored["rows"] if row["variant"] == "keras.io example"]
+    quoted = f"{cost([example])}, one run | {example['test']:.1%} |".replace("%", " %")
+    assert quoted in text
+    assert f"72 px, {example['parameters'] / 1e6:.1f} M |" in text
 
 
 def test_what_page_05_says_of_the_stored_runs_holds():
