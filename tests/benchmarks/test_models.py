@@ -24,18 +24,19 @@ def run(*arguments):
 
 def test_table_and_json_say_the_same(tmp_path):
     out = tmp_path / "speed.json"
-    arguments = ["--sides", "64", "--batch", "2", "--models", "vit_keras_lib"]
+    arguments = ["--sides", "32", "64", "--batch", "2", "--models", "vit_keras_lib"]
     printed = run(*arguments, "--peak-tflops", "0.5", "--out", out)
     stored = json.loads(out.read_text())
 
-    (row,) = stored["rows"]
-    (size,) = stored["sizes"]
+    smaller, row = stored["rows"]
+    assert smaller["tokens"] == 16
+    _, size = stored["sizes"]
     assert size["run"]["versions"]["keras"]
     assert (size["tokens"], size["batch"], size["dtype"]) == (64, 2, "float32")
     # By hand: patches 64 x 192 -> 24; q, k, v and projection 24 -> 96; MLP 24 -> 48 -> 24;
     # two products of 64 x 64 x 24; the head. A product has two operations.
     flops = 2 * (64 * 192 * 24 + 64 * 24 * (96 + 2 * 48) + 2 * 64 * 64 * 24 + 24 * 5)
-    line = next(x for x in printed.splitlines() if x.startswith("vit_keras_lib  "))
+    *_, line = (x for x in printed.splitlines() if x.startswith("vit_keras_lib  "))
     for kind, key, factor in (("train", "train", 3), ("inference", "infer", 1)):
         speed = row[f"{kind}, img/s"]
         medians = [sum(rounds[key]) / 2 for rounds in row["rounds"].values()]  # of two rounds

@@ -21,7 +21,7 @@ def test_its_budget_is_the_vits_within_ten_percent():
         ViT.from_variant("flowers/16", 96, 5, stem="conv", pool="mean", class_token=False),
     ):
         assert cnn.count_params() == pytest.approx(vit.count_params(), rel=0.1)
-        assert multiply_adds(cnn) == pytest.approx(multiply_adds(vit), rel=0.35)
+        assert multiply_adds(cnn) < multiply_adds(vit)
 
 
 def test_shapes_shrink_stage_by_stage():

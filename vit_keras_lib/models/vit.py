@@ -132,11 +132,7 @@ class ViT(keras.Model):
 
         images = keras.Input((*image_size, channels), dtype="float32", name="images")
         # float32 up to the projection: half precision has too few bits for pixels.
-        mean, std = np.broadcast_arrays(np.float64(pixel_mean), np.float64(pixel_std))
-        rescale = keras.layers.Rescaling(
-            (1 / std).tolist(), (-mean / std).tolist(), dtype="float32", name="rescale"
-        )
-        x = rescale(images)
+        x = rescaling(pixel_mean, pixel_std)(images)
         if stem == "patch":
             x = Patches(patch_size, dtype="float32", name="patches")(x)  # (B, N, P*P*C)
         elif stem == "shifted":
@@ -312,6 +308,14 @@ class ViT(keras.Model):
             "channels": self.channels,
             "resize_rule": self.resize_rule,
         }
+
+
+def rescaling(pixel_mean, pixel_std):
+    """Returns the layer `rescale`, which subtracts the mean from raw pixels and divides by std."""
+    mean, std = np.broadcast_arrays(np.float64(pixel_mean), np.float64(pixel_std))
+    return keras.layers.Rescaling(
+        (1 / std).tolist(), (-mean / std).tolist(), dtype="float32", name="rescale"
+    )
 
 
 def check_images(model, images):
