@@ -1,20 +1,23 @@
-"""A ViT and a CNN of one budget, side by side: reach, order of patches, damage, background.
+"""A ViT and a CNN of one budget, side by side: reach, order of patches, damage, cues, background.
 
-    python benchmarks/vit_vs_cnn.py [--what order reach robustness background] [--seeds 0 1 2]
+    python benchmarks/vit_vs_cnn.py [--what reach robustness cues background] [--seeds 0 1 2]
+    python benchmarks/vit_vs_cnn.py --what order --source path/of/photos --name real_photos
 
-On the embedded flowers, from scratch: a ViT with plain patches, one as for small data (stem of
-convolutions, mean pooling), a residual CNN. Same steps, batch, augmentation and schedule; the epoch
-is chosen on validation. Then, for each trained model:
+The models are those that `data_efficiency.py` trains from scratch on all photos: a ViT with plain
+patches, one as for small data (stem of convolutions, mean pooling), a residual CNN. Same steps,
+batch, augmentation and schedule; the epoch is chosen on validation. Then, for each of them:
 
     order         accuracy on test photos whose patches are shuffled; and models trained so
     reach         how far a unit sees, layer by layer, before training and after
     robustness    accuracy on test photos that are shifted, scaled, covered, blurred, ...
+    cues          answers to scenes drawn again in others' colour, or with others' petals
     background    accuracy on test scenes from which the flower, or its petals, were taken out
 
-Each model and each measure is stored as soon as it is there, and the
-same command goes on where it was. Several processes may share the work, each with its own seeds.
-Writes results/vit_vs_cnn.json (the models), results/vit_vs_cnn_<what>.json (the measures) and
-results/vit_vs_cnn_orders.json (the models trained on shuffled patches).
+The last two are for the drawn flowers only; cues need the extra `draw`. Each model and each measure
+is stored as soon as it is there, and the same command goes on where it was. Several processes may
+share the work, each with its own seeds. Writes results/vit_vs_cnn_<what>_<name>.json (measures),
+results/vit_vs_cnn_orders_<name>.json (the models trained on shuffled patches), and
+data/flowers_half_vit.keras and data/flowers_half_cnn.keras (two of the models, for page 08).
 """
 
 import argparse
@@ -23,7 +26,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from data_efficiency import FROM_SCRATCH, make, recipes
+from data_efficiency import (
+    EMBEDDED,
+    FROM_SCRATCH,
+    ROOT,
+    WIDTHS,
+    home,
+    variants,
+)
 
 from vit_keras_lib import attention_maps, load_flowers, load_scenes, mean_attention_distance, train
 from vit_keras_lib.datasets import CORRUPTIONS, corrupt
@@ -34,53 +44,47 @@ from vit_keras_lib.training import compare, provenance, read_json, write_json
 
 import keras  # isort: skip  (after the library, which keeps TensorFlow's start-up lines out)
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-SIZE, PATCH, EPOCHS = 96, 16, 20
+SIZE, PATCH = 96, 16
 ORDERS = {"an order each": False, "one order for all": True}
-GRADES = range(6)  # 0 is no damage
+GRADES = range(1, 6)  # of damage; 0 would be none
 FIELDS = 50  # photos over which a receptive field is averaged
 
 
 def whole(flowers):
-    """The models that are measured: name -> (maker, recipe), as `compare` takes them."""
-    return {
-        way: (partial(make, flowers, way), recipe)
-        for way, recipe in recipes(EPOCHS).items()
-        if way in FROM_SCRATCH
-    }
+    """The models that are measured: name -> (maker, recipe, maker of photos), for `compare`."""
+    return variants(flowers, (1.0,), FROM_SCRATCH)
 
 
 def shuffled(flowers):
-    """The models of `order`: what is trained on photos whose patches are out of order."""
-    both = whole(flowers)
-    variants = {}
+    """The models of `order`: trained on photos whose patches are out of order, or blind to it."""
+    in_order, found = whole(flowers), {}
     for way in ("from scratch", "CNN"):
-        maker, recipe = both[way]
-        for order, one_order in ORDERS.items():
-            variants[f"{way}, {order}"] = (partial(behind_shuffle, maker, one_order), recipe)
+        maker, recipe, _ = in_order[f"{way}, 100%"]
+        found[f"{way}, one order for all"] = (partial(behind_shuffle, maker), recipe)
 
     def blind(recipe):
-        return recipe.model(flowers.image_size, flowers.num_classes, position="none")
+        size, classes = flowers.image_size, flowers.num_classes
+        return recipe.model(size, classes, position="none", **WIDTHS["half"][0])
 
-    return {**variants, "without positions": (blind, both["from scratch"][1])}
+    return {**found, "without positions": (blind, in_order["from scratch, 100%"][1])}
 
 
-def behind_shuffle(maker, one_order, recipe):
-    """A model that gets its photos with their patches out of order."""
+def behind_shuffle(maker, recipe):
+    """A model that gets its photos with their patches out of order, all in the same one."""
     model = maker(recipe)
-    shuffle = ShufflePatches(PATCH, one_order=one_order, name="shuffle")
+    shuffle = ShufflePatches(PATCH, one_order=True, name="shuffle")
     return keras.Sequential([keras.Input(model.input_shape[1:]), shuffle, model])
 
 
-def trained(flowers, way, seed):
+def trained(flowers, name, way, seed):
     """One of the models, as `compare` trained and left it, and the same before its training."""
-    maker, recipe = whole(flowers)[way]
+    maker, recipe, _ = whole(flowers)[f"{way}, 100%"]
     recipe, models = dataclasses.replace(recipe, seed=seed), []
     for _ in range(2):
         keras.utils.set_random_seed(seed)
         models.append(maker(recipe))
-    train(models[0], flowers, recipe, ROOT / "build" / "vit_vs_cnn" / f"{way}-{seed}", verbose=2)
+    train(models[0], flowers, recipe, home(name)[0] / f"{way}, 100%-{seed}", verbose=2)
     return models
 
 
@@ -130,12 +134,23 @@ def reach(model, untrained, photos, labels):
 
 def robustness(model, untrained, photos, labels):
     """Accuracy under each kind of damage, at each severity."""
+    whole = accuracy(model, photos, labels)
     return {
         "test": {
-            kind: [accuracy(model, corrupt(photos, kind, grade), labels) for grade in GRADES]
+            kind: [
+                whole,
+                *(accuracy(model, corrupt(photos, kind, grade), labels) for grade in GRADES),
+            ]
             for kind in CORRUPTIONS
         }
     }
+
+
+def cues(model, untrained, photos, labels):
+    """What it says of scenes drawn again in the colour, or with the petals, of other species."""
+    from cue_conflict import species_conflicts  # needs the extra `draw`
+
+    return species_conflicts({"model": model})["model"]
 
 
 def background(model, untrained, photos, labels):
@@ -148,19 +163,20 @@ def background(model, untrained, photos, labels):
     return {"test": shares}
 
 
-MEASURES = {m.__name__: m for m in (order, reach, robustness, background)}
+MEASURES = {m.__name__: m for m in (order, reach, robustness, cues, background)}
+OF_SCENES = ("cues", "background")
 
 
-def measure(what, flowers, seeds):
+def measure(what, flowers, name, seeds):
     """Applies a measure to each model; a row is stored as soon as it is there."""
-    path = RESULTS / f"vit_vs_cnn_{what}.json"
+    path = RESULTS / f"vit_vs_cnn_{what}_{name}.json"
     photos, labels = test_photos(flowers)
     for seed in seeds:
         for way in FROM_SCRATCH:
             stored = read_json(path) if path.exists() else {"rows": []}
             if any(row["model"] == way and row["seed"] == seed for row in stored["rows"]):
                 continue
-            row = MEASURES[what](*trained(flowers, way, seed), photos, labels)
+            row = MEASURES[what](*trained(flowers, name, way, seed), photos, labels)
             # Another process may have stored rows meanwhile.
             rows = read_json(path)["rows"] if path.exists() else []
             rows = [*rows, {"model": way, "seed": seed, **row}]
@@ -168,21 +184,36 @@ def measure(what, flowers, seeds):
             write_json(path, {"rows": rows, "data": flowers.about(), "run": run})
 
 
+def keep(flowers, name):
+    """Writes the ViT and the CNN of seed 0 to data/, for page 08, without their optimizers."""
+    for way, kind in (("from scratch", "vit"), ("CNN", "cnn")):
+        model, fresh = trained(flowers, name, way, 0)
+        fresh.set_weights(model.get_weights())
+        fresh.save(ROOT / "data" / f"flowers_half_{kind}.keras")
+
+
 def main():
     """Trains and measures what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--what", nargs="+", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument("--what", nargs="+", choices=MEASURES)
+    parser.add_argument("--source", default=EMBEDDED, help="a set's name, or a folder")
+    parser.add_argument("--name", help="what the photos are called in the results")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
-    flowers = load_flowers("procedural_flowers", image_size=SIZE)
-    runs = {"vit_vs_cnn": whole(flowers)}
-    if "order" in options.what:
-        runs["vit_vs_cnn_orders"] = shuffled(flowers)
-    for name, variants in runs.items():
-        path = RESULTS / f"{name}.json"
-        compare(variants, flowers, options.seeds, ROOT / "build" / name, path, verbose=2)
-    for what in options.what:
-        measure(what, flowers, options.seeds)
+    drawn = options.source == EMBEDDED
+    asked = options.what or [what for what in MEASURES if drawn or what not in OF_SCENES]
+    if not drawn and {*asked} & {*OF_SCENES}:
+        parser.error(f"{' and '.join(OF_SCENES)} need the drawn flowers, {EMBEDDED}")
+    name = options.name or Path(options.source).name
+    flowers = load_flowers(options.source, image_size=SIZE)
+    compare(whole(flowers), flowers, options.seeds, *home(name), verbose=2)
+    if "order" in asked:
+        state, path = ROOT / "build" / f"orders_{name}", RESULTS / f"vit_vs_cnn_orders_{name}.json"
+        compare(shuffled(flowers), flowers, options.seeds, state, path, verbose=2)
+    for what in asked:
+        measure(what, flowers, name, options.seeds)
+    if drawn and 0 in options.seeds:
+        keep(flowers, name)
 
 
 if __name__ == "__main__":

@@ -40,10 +40,10 @@ def answers(model, photos):
 
 def test_all_learn_by_the_same_recipe(experiment, flowers):
     rows = experiment.whole(flowers)
-    assert list(rows) == ["from scratch", "small-data recipe", "CNN"]
+    assert list(rows) == ["from scratch, 100%", "small-data recipe, 100%", "CNN, 100%"]
     fields = [
         (r.epochs, r.batch_size, r.augment, r.mix, r.learning_rate, r.warmup_epochs, r.decay)
-        for _, r in (*rows.values(), *experiment.shuffled(flowers).values())
+        for _, r, *_ in (*rows.values(), *experiment.shuffled(flowers).values())
     ]
     assert len(set(fields)) == 1
 
@@ -51,15 +51,20 @@ def test_all_learn_by_the_same_recipe(experiment, flowers):
 def test_models_trained_out_of_order_get_shuffled_photos(experiment, flowers):
     rows = experiment.shuffled(flowers)
     assert list(rows) == [
-        "from scratch, an order each", "from scratch, one order for all",
-        "CNN, an order each", "CNN, one order for all", "without positions",
+        "from scratch, one order for all", "CNN, one order for all", "without positions",
     ]  # fmt: skip
     build = {name: maker(recipe) for name, (maker, recipe) in rows.items()}
     model = build["CNN, one order for all"]
     shuffle, cnn = model.layers
     assert isinstance(cnn, CNN) and shuffle.one_order
-    assert not build["CNN, an order each"].layers[0].one_order
     assert build["without positions"].position == "none"
+    in_order = {
+        name: maker(recipe) for name, (maker, recipe, _) in experiment.whole(flowers).items()
+    }
+    for name, shuffled in build.items():  # as large as the same in order
+        one = in_order["CNN, 100%" if "CNN" in name else "from scratch, 100%"]
+        positions = one.get_layer("encoder").count_params() if name == "without positions" else 0
+        assert one.count_params() - positions <= shuffled.count_params() <= one.count_params()
 
 
 def test_order_leaves_a_model_without_positions_alone(experiment, photos):
@@ -126,12 +131,14 @@ def test_what_is_measured_is_not_measured_again(experiment, flowers, monkeypatch
         return {"test": len(calls)}
 
     monkeypatch.setattr(experiment, "RESULTS", tmp_path)
-    monkeypatch.setattr(experiment, "trained", lambda flowers, way, seed: (f"{way}-{seed}", None))
+    monkeypatch.setattr(
+        experiment, "trained", lambda flowers, name, way, seed: (f"{name} {way}-{seed}", None)
+    )
     monkeypatch.setitem(experiment.MEASURES, "order", count)
-    experiment.measure("order", flowers, [1])
-    experiment.measure("order", flowers, [0, 1])
-    assert calls == [f"{way}-{seed}" for seed in (1, 0) for way in experiment.FROM_SCRATCH]
-    stored = json.loads((tmp_path / "vit_vs_cnn_order.json").read_text())
+    experiment.measure("order", flowers, "these", [1])
+    experiment.measure("order", flowers, "these", [0, 1])
+    assert calls == [f"these {way}-{seed}" for seed in (1, 0) for way in experiment.FROM_SCRATCH]
+    stored = json.loads((tmp_path / "vit_vs_cnn_order_these.json").read_text())
     assert [row["test"] for row in stored["rows"]] == [1, 2, 3, 4, 5, 6]
     assert stored["run"]["seed"] == [0, 1]
     assert stored["data"] == flowers.about()
@@ -139,7 +146,7 @@ def test_what_is_measured_is_not_measured_again(experiment, flowers, monkeypatch
 
 def test_trained_and_untrained_begin_alike(experiment, flowers, monkeypatch):
     monkeypatch.setattr(experiment, "train", lambda *arguments, **options: None)
-    model, untrained = experiment.trained(flowers, "CNN", 3)
+    model, untrained = experiment.trained(flowers, "these", "CNN", 3)
     for one, other in zip(model.get_weights(), untrained.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert isinstance(model, keras.Model) and model is not untrained
@@ -148,6 +155,6 @@ def test_trained_and_untrained_begin_alike(experiment, flowers, monkeypatch):
 @pytest.mark.parametrize("way", ["from scratch", "small-data recipe", "CNN"])
 def test_each_seed_has_weights_of_its_own(experiment, flowers, monkeypatch, way):
     monkeypatch.setattr(experiment, "train", lambda *arguments, **options: None)
-    one, other = (experiment.trained(flowers, way, seed)[0] for seed in (0, 1))
+    one, other = (experiment.trained(flowers, "these", way, seed)[0] for seed in (0, 1))
     kernels = [model.get_layer("head").get_weights()[0] for model in (one, other)]
     assert not np.array_equal(*kernels)
