@@ -22,6 +22,7 @@ data/flowers_half_vit.keras and data/flowers_half_cnn.keras (two of the models, 
 
 import argparse
 import dataclasses
+import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +50,7 @@ SIZE, PATCH = 96, 16
 ORDERS = {"an order each": False, "one order for all": True}
 GRADES = range(1, 6)  # of damage; 0 would be none
 FIELDS = 50  # photos over which a receptive field is averaged
+_DAMAGED = {}
 
 
 def whole(flowers):
@@ -135,15 +137,19 @@ def reach(model, untrained, photos, labels):
 def robustness(model, untrained, photos, labels):
     """Accuracy under each kind of damage, at each severity."""
     whole = accuracy(model, photos, labels)
-    return {
-        "test": {
-            kind: [
-                whole,
-                *(accuracy(model, corrupt(photos, kind, grade), labels) for grade in GRADES),
-            ]
-            for kind in CORRUPTIONS
-        }
+    curves = {
+        kind: [accuracy(model, damaged(photos, kind, grade), labels) for grade in GRADES]
+        for kind in CORRUPTIONS
     }
+    return {"test": {kind: [whole, *curve] for kind, curve in curves.items()}}
+
+
+def damaged(photos, kind, grade):
+    """`corrupt`, computed once for all models."""
+    key = kind, grade, hashlib.sha256(photos.tobytes()).hexdigest()
+    if key not in _DAMAGED:
+        _DAMAGED[key] = corrupt(photos, kind, grade)
+    return _DAMAGED[key]
 
 
 def cues(model, untrained, photos, labels):
@@ -189,7 +195,9 @@ def keep(flowers, name):
     for way, kind in (("from scratch", "vit"), ("CNN", "cnn")):
         model, fresh = trained(flowers, name, way, 0)
         fresh.set_weights(model.get_weights())
-        fresh.save(ROOT / "data" / f"flowers_half_{kind}.keras")
+        path = ROOT / "data" / f"flowers_half_{kind}.keras"
+        fresh.save(path.with_stem("unfinished"))
+        path.with_stem("unfinished").replace(path)
 
 
 def main():

@@ -107,6 +107,23 @@ def test_without_damage_robustness_is_accuracy(experiment, photos):
     assert all(len(curve) == 6 and curve[0] == 1 for curve in found.values())
 
 
+def test_damage_is_computed_once_for_all_models(experiment, photos, monkeypatch):
+    computed = []
+
+    def count(images, kind, grade):
+        computed.append((kind, grade))
+        return images
+
+    monkeypatch.setattr(experiment, "_DAMAGED", {})
+    monkeypatch.setattr(experiment, "corrupt", count)
+    monkeypatch.setattr(experiment, "accuracy", lambda *_: 0.5)
+    for _ in range(2):
+        experiment.robustness(None, None, photos, None)
+    assert len(computed) == len(set(computed)) == 5 * len(CORRUPTIONS)
+    experiment.robustness(None, None, photos[:3], None)  # other photos are damaged anew
+    assert len(computed) == 10 * len(CORRUPTIONS)
+
+
 def test_background_asks_about_the_same_scenes(experiment, flowers, monkeypatch):
     photos, labels = experiment.test_photos(flowers)
     asked = []

@@ -1,0 +1,251 @@
+"""What the comparison with a CNN has stored is complete and fair, and page 08 says what it says."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from vit_keras_lib import mean_attention_distance
+from vit_keras_lib.training import read_json
+
+ROOT = Path(__file__).resolve().parents[1]
+DRAWN, REAL = "procedural_flowers", "real_photos"
+WAYS = ("from scratch", "small-data recipe", "CNN")
+SEEDS = [0, 1, 2]
+TRAINED = (f"data_{DRAWN}", f"data_{REAL}", f"orders_{REAL}")
+MEASURED = {
+    f"{what}_{DRAWN}": f"data_{DRAWN}" for what in ("reach", "robustness", "cues", "background")
+} | {f"order_{REAL}": f"data_{REAL}"}
+
+
+def stored(name):
+    return read_json(ROOT / "results" / f"vit_vs_cnn_{name}.json")
+
+
+def accuracies(name, variant):
+    """Test accuracies in %, in the order of the seeds."""
+    rows = [row for row in stored(name)["rows"] if row["variant"] == variant]
+    return 100 * np.array([row["test"] for row in sorted(rows, key=lambda row: row["seed"])])
+
+
+def measures(name, way):
+    rows = [row for row in stored(name)["rows"] if row["model"] == way]
+    return sorted(rows, key=lambda row: row["seed"])
+
+
+def printed():
+    """All that page 08 prints, white space folded."""
+    page = nbformat.read(ROOT / "notebooks" / "08_vit_vs_cnn.ipynb", as_version=4)
+    outputs = [out for cell in page.cells for out in cell.get("outputs", [])]
+    return " ".join("".join(out.get("text", "") for out in outputs).split())
+
+
+def prose():
+    page = nbformat.read(ROOT / "notebooks" / "08_vit_vs_cnn.ipynb", as_version=4)
+    return " ".join(" ".join(c.source for c in page.cells if c.cell_type == "markdown").split())
+
+
+def spread(values):
+    """Mean and standard deviation, as the page prints them."""
+    return " ".join(f"{np.mean(values):5.1f} ± {np.std(values, ddof=1):3.1f} %".split())
+
+
+# --- Complete and fair ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_model_was_trained_with_three_seeds(name):
+    seeds = {}
+    for row in stored(name)["rows"]:
+        seeds.setdefault(row["variant"], []).append(row["seed"])
+    assert all(sorted(of) == SEEDS for of in seeds.values()), seeds
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_every_model_was_measured_and_is_the_one_that_was_trained(name):
+    found, trained = stored(name), stored(MEASURED[name])
+    assert sorted((row["model"], row["seed"]) for row in found["rows"]) == sorted(
+        (way, seed) for way in WAYS for seed in SEEDS
+    )
+    assert found["data"] == trained["data"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_test_photos_were_looked_at_once_a_run_and_steps_are_equal(name):
+    rows = [row for row in stored(name)["rows"] if "linear probe" not in row["variant"]]
+    assert {row["test_looks"] for row in rows} == {1}
+    assert len({row["steps"] for row in rows}) == 1
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_budgets_are_equal_and_so_are_recipes(name):
+    found = stored(name)
+    sizes = [row["parameters"] for row in found["rows"]]
+    assert max(sizes) < 1.1 * min(sizes)
+    same = ("batch_size", "learning_rate", "decay", "mix", "label_smoothing", "epochs", "augment")
+    settings = {
+        tuple(recipe[key] for key in same)
+        for variant, recipe in found["recipes"].items()
+        if not variant.startswith(("CNN, not augmented", "linear probe", "full fine-tuning"))
+    }
+    assert len(settings) == 1
+
+
+@pytest.mark.parametrize("name", (*TRAINED, *MEASURED))
+def test_every_run_says_where_it_was_made(name):
+    found = stored(name)
+    assert found["run"]["seed"] == SEEDS
+    assert found["run"]["device"] and found["run"]["versions"]["keras"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["run"]["date"])
+    assert found["data"]["fingerprint"]
+
+
+def test_a_measured_model_is_as_good_as_when_it_was_trained():
+    for name, home in MEASURED.items():
+        for way in WAYS:
+            then = accuracies(home, f"{way}, 100%")
+            for row, accuracy in zip(measures(name, way), then, strict=True):
+                if name.startswith("reach") or name.startswith("cues"):
+                    continue
+                shares = row["test"]
+                now = shares.get("in order", shares.get("whole", next(iter(shares.values()))))
+                now = now[0] if isinstance(now, list) else now
+                assert 100 * now == pytest.approx(accuracy, abs=0.35), (name, way)
+
+
+# --- What is said of it -----------------------------------------------------------------------
+
+
+def shares():
+    """Numbers of labelled photographs with which ViT and CNN have been compared -> share."""
+    found = {n: share for share, n in stored(f"data_{REAL}")["photos"].items()}
+    return {
+        n: share
+        for n, share in sorted(found.items())
+        if len(accuracies(f"data_{REAL}", f"CNN, {share}"))
+    }
+
+
+def readme_rows():
+    """README's table of the comparison, row by row."""
+    titles = {
+        "from scratch": "ViT, plain patches",
+        "small-data recipe": "ViT, convolutional stem, mean pooling",
+        "CNN": "CNN, residual",
+    }
+    for way, title in titles.items():
+        cells = [accuracies(f"data_{DRAWN}", f"{way}, 100%")]
+        cells += [accuracies(f"data_{REAL}", f"{way}, {share}") for share in shares().values()]
+        found = [spread(runs) if len(runs) == len(SEEDS) else "" for runs in cells]
+        yield f"| {title} | {' | '.join(found)} |"
+
+
+def test_readme_quotes_the_comparison_as_stored():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for row in readme_rows():
+        assert row in text
+
+
+def test_page_08_prints_what_is_stored():
+    said = printed()
+    for name in (DRAWN, REAL):
+        for way in WAYS:
+            assert spread(accuracies(f"data_{name}", f"{way}, 100%")) in said
+    for variant in ("from scratch, one order for all", "CNN, one order for all"):
+        assert spread(accuracies(f"orders_{REAL}", variant)) in said
+    for way in WAYS:
+        for title in ("without petals", "without flower"):
+            rows = measures(f"background_{DRAWN}", way)
+            assert spread([100 * row["test"][title] for row in rows]) in said
+        rows = measures(f"order_{REAL}", way)
+        assert spread([100 * row["test"]["an order each"] for row in rows]) in said
+        for cue in ("colour", "petals"):
+            rows = measures(f"cues_{DRAWN}", way)
+            assert spread([100 * row[cue]["own"] for row in rows]) in said
+        rows = measures(f"robustness_{DRAWN}", way)
+        for kind in rows[0]["test"]:
+            kept = np.mean([row["test"][kind][3] / row["test"][kind][0] for row in rows])
+            assert f"{kept:.0%}" in said
+
+
+def mean_of(name, way, *keys):
+    """A measure's mean over the seeds, in %."""
+    found = []
+    for row in measures(name, way):
+        for key in keys:
+            row = row[key]
+        found.append(row)
+    return 100 * np.mean(found, axis=0)
+
+
+def test_what_page_08_says_of_the_start_holds():
+    drawn, real = (
+        {way: accuracies(f"data_{n}", f"{way}, 100%").mean() for way in WAYS} for n in (DRAWN, REAL)
+    )
+    assert drawn["CNN"] > drawn["from scratch"] + 15
+    assert max(real.values()) - min(real.values()) < 8
+
+
+def test_what_page_08_says_of_order_holds():
+    def order(way, which):
+        return mean_of(f"order_{REAL}", way, "test", which)
+
+    for way in ("small-data recipe", "CNN"):
+        assert order(way, "an order each") < 0.8 * order(way, "in order")
+        assert order(way, "an order each") > 40  # a patch is still a picture
+    vit, cnn = (order(way, "in order") for way in ("from scratch", "CNN"))
+    assert abs(order("from scratch", "an order each") - vit) < 1
+    assert accuracies(f"orders_{REAL}", "from scratch, one order for all").mean() > vit - 1
+    assert accuracies(f"orders_{REAL}", "CNN, one order for all").mean() < cnn - 3
+    assert abs(accuracies(f"orders_{REAL}", "without positions").mean() - vit) < 2
+
+
+def test_what_page_08_says_of_reach_holds():
+    radii = {
+        way: np.mean([list(r["radius, px"]["trained"].values()) for r in rows], axis=0)
+        for way in WAYS
+        for rows in [measures(f"reach_{DRAWN}", way)]
+    }
+    assert radii["from scratch"][1] > 0.8 * radii["from scratch"][-1]
+    cnn = radii["CNN"]
+    assert cnn[1] < 0.2 * cnn[-1]
+    assert 0.4 < cnn[len(cnn) // 2] / cnn[-1] < 0.6
+    assert abs(cnn[-1] - radii["from scratch"][-1]) < 2
+    heads = [r["attention distance, px"] for r in measures(f"reach_{DRAWN}", "from scratch")]
+    even = mean_attention_distance(np.full((1, 6, 12, 37, 37), 1 / 37), (6, 6), 16, 1).mean()
+    assert np.abs(np.mean(heads, axis=(0, 2)) - even).max() < 2
+
+
+def test_what_page_08_says_of_the_background_holds():
+    for way in WAYS:
+        whole, petals, flower = (
+            mean_of(f"background_{DRAWN}", way, "test", what)
+            for what in ("whole", "without petals", "without flower")
+        )
+        assert abs(flower - 20) < 2 < petals - flower < whole - flower
+
+
+def test_what_page_08_says_of_cues_holds():
+    changed = {
+        way: [mean_of(f"cues_{DRAWN}", way, cue, "changed") for cue in ("colour", "petals")]
+        for way in WAYS
+    }
+    colour, petals = changed["from scratch"]
+    assert colour > 50 > petals
+    colour, petals = changed["CNN"]
+    assert petals > 1.9 * colour
+    colour, petals = changed["small-data recipe"]
+    assert petals > 1.3 * colour
+
+
+def test_what_page_08_says_of_cost_holds():
+    rows = stored("cost")["rows"]
+    by = {(row["model"], row["tokens"]): row for row in rows}
+    vit, cnn = by["vit_keras_lib", 36], by["CNN", 36]
+    assert cnn["multiply-adds"] / vit["multiply-adds"] == pytest.approx(0.75, abs=0.03)
+    assert 0.9 < cnn["train, img/s"] / vit["train, img/s"] < 1.1
+    assert cnn["train, of matmul peak"] < vit["train, of matmul peak"]
+    assert cnn["inference, img/s"] > 1.4 * vit["inference, img/s"]
+    assert by["vit_keras_lib", 16]["train, img/s"] > 1.5 * by["CNN", 16]["train, img/s"]
