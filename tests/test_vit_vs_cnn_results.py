@@ -138,7 +138,7 @@ def readme_rows():
     for way, title in titles.items():
         cells = [accuracies(f"data_{DRAWN}", f"{way}, 100%")]
         cells += [accuracies(f"data_{REAL}", f"{way}, {share}") for share in shares().values()]
-        found = [spread(runs) if len(runs) == len(SEEDS) else "" for runs in cells]
+        found = [spread(runs) if len(runs) == len(SEEDS) else "–" for runs in cells]
         yield f"| {title} | {' | '.join(found)} |"
 
 
@@ -249,3 +249,66 @@ def test_what_page_08_says_of_cost_holds():
     assert cnn["train, of matmul peak"] < vit["train, of matmul peak"]
     assert cnn["inference, img/s"] > 1.4 * vit["inference, img/s"]
     assert by["vit_keras_lib", 16]["train, img/s"] > 1.5 * by["CNN", 16]["train, img/s"]
+
+
+def test_what_page_08_says_of_wrong_comparisons_holds():
+    pairs = (
+        accuracies(f"data_{REAL}", "CNN, 100%")
+        - accuracies(f"data_{REAL}", "from scratch, 100%")[:, None]
+    )
+    assert pairs.size == 9
+    assert pairs.min() / pairs.mean() == pytest.approx(0.5, abs=0.1)
+    assert pairs.max() / pairs.mean() == pytest.approx(1.5, abs=0.1)
+    rows = read_json(ROOT / "results" / "accuracy_real_photos.json")["rows"]
+    ours, theirs = (
+        [row for row in rows if row["variant"] == name]
+        for name in ("this library", "TensorFlow tutorial")
+    )
+    assert 3 < ours[0]["epochs"] / theirs[0]["epochs"] < 3.5
+    minutes = [np.mean([row["seconds"] for row in of]) for of in (ours, theirs)]
+    assert minutes[0] / minutes[1] == pytest.approx(8, abs=1)
+    gaps = [row["validation"] - row["test"] for row in stored(f"data_{REAL}")["rows"]]
+    assert np.mean(gaps) > 2 * np.std(gaps, ddof=1) / np.sqrt(len(gaps))
+
+
+def test_what_page_08_says_of_damage_holds():
+    def kept(way, kind):
+        runs = [row["test"][kind] for row in measures(f"robustness_{DRAWN}", way)]
+        return np.mean([run[3] / run[0] for run in runs])
+
+    kinds = measures(f"robustness_{DRAWN}", "CNN")[0]["test"]
+    assert all(kept("from scratch", kind) > 0.9 for kind in ("shift", "blur", "noise"))
+    assert min(kinds, key=lambda kind: kept("from scratch", kind)) == "colour"
+    for way in ("small-data recipe", "CNN"):
+        assert kept(way, "noise") < 0.55
+    for kind in kinds:
+        assert abs(kept("small-data recipe", kind) - kept("CNN", kind)) < 0.2
+
+
+def test_what_page_08_says_of_the_number_of_photos_holds():
+    few, middle, all_of_them = (
+        {
+            way: accuracies(f"data_{REAL}", f"{way}, {share}").mean()
+            for way in ("from scratch", "CNN")
+        }
+        for share in shares().values()
+    )
+    leads = [at["CNN"] - at["from scratch"] for at in (few, middle, all_of_them)]
+    assert min(leads[0], leads[2]) > 4 > 3 > leads[1] > 0
+    assert all_of_them["from scratch"] < middle["from scratch"] + 1
+    assert all_of_them["CNN"] > middle["CNN"] + 1 > few["CNN"] + 2
+    stem = accuracies(f"data_{REAL}", "small-data recipe, 100%").mean()
+    assert abs(stem - all_of_them["CNN"]) < 2
+
+
+def test_what_page_08_says_of_having_learned_before_holds():
+    data, runs = read_json(ROOT / "results" / "data_efficiency_real_photos.json"), {}
+    for row in data["rows"]:
+        runs.setdefault(row["variant"], []).append(100 * row["test"])
+    gains = [
+        np.mean(runs[f"full fine-tuning, {share}"]) - np.mean(runs[f"from scratch, {share}"])
+        for share in ("5%", "25%", "100%")
+    ]
+    assert abs(gains[0]) < 1 and all(2 < gain < 4 for gain in gains[1:])
+    for share in ("5%", "25%", "100%"):
+        assert np.mean(runs[f"linear probe, {share}"]) < np.mean(runs[f"from scratch, {share}"])
