@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
+import keras
 import nbformat
 import numpy as np
 import pytest
 
-from vit_keras_lib import mean_attention_distance
+from vit_keras_lib import load_flowers, mean_attention_distance
 from vit_keras_lib.training import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,6 +114,18 @@ def test_a_measured_model_is_as_good_as_when_it_was_trained():
                 now = shares.get("in order", shares.get("whole", next(iter(shares.values()))))
                 now = now[0] if isinstance(now, list) else now
                 assert 100 * now == pytest.approx(accuracy, abs=0.35), (name, way)
+
+
+@pytest.mark.parametrize(("kind", "way"), [("vit", "from scratch"), ("cnn", "CNN")])
+def test_models_that_come_along_are_as_good_as_stored(kind, way):
+    model = keras.models.load_model(ROOT / "data" / f"flowers_half_{kind}.keras", compile=False)
+    flowers, right = load_flowers(DRAWN, image_size=96), []
+    for photos, labels in flowers.batches("test", 100):
+        right.extend(model.predict_on_batch(photos).argmax(axis=1) == np.argmax(labels, axis=1))
+    assert len(right) == flowers.sizes["test"]
+    # Another CPU may round a close call the other way.
+    then = accuracies(f"data_{DRAWN}", f"{way}, 100%")[0]
+    assert 100 * np.mean(right) == pytest.approx(then, abs=0.3)
 
 
 # --- What is said of it -----------------------------------------------------------------------

@@ -175,3 +175,21 @@ def test_each_seed_has_weights_of_its_own(experiment, flowers, monkeypatch, way)
     one, other = (experiment.trained(flowers, "these", way, seed)[0] for seed in (0, 1))
     kernels = [model.get_layer("head").get_weights()[0] for model in (one, other)]
     assert not np.array_equal(*kernels)
+
+
+def test_models_are_kept_without_their_optimizers(experiment, photos, monkeypatch, tmp_path):
+    (tmp_path / "data").mkdir()
+    models = {
+        way: [CNN(SIDE, 5, widths=(4, 8), blocks_per_stage=1) for _ in range(2)]
+        for way in ("from scratch", "CNN")
+    }
+    models["CNN"][0].compile(optimizer="adam", loss="mse")
+    monkeypatch.setattr(experiment, "ROOT", tmp_path)
+    monkeypatch.setattr(experiment, "trained", lambda flowers, name, way, seed: models[way])
+    experiment.keep(None, "these")
+    kept = sorted(path.name for path in (tmp_path / "data").iterdir())
+    assert kept == ["flowers_half_cnn.keras", "flowers_half_vit.keras"]
+    again = keras.models.load_model(tmp_path / "data" / "flowers_half_cnn.keras")
+    assert getattr(again, "optimizer", None) is None
+    expected = models["CNN"][0].predict(photos.astype("float32"), verbose=0)
+    np.testing.assert_allclose(again.predict(photos.astype("float32"), verbose=0), expected, 1e-5)
