@@ -9,12 +9,13 @@ the kind of centre too. Then the same test scenes are drawn again: in the colour
 ("conflict"), in grey ("form only"), with petals of a form that names no class ("colour only"). What
 a model prefers is read from the first; what it sees at all from the other two.
 
-All models share recipe, batch, steps and augmentation: flips and small shifts, which leave both
-cues as they are. Hermann et al. 2020 (arXiv 1911.09071) shift the preference by distorting colours,
-so each model is also trained with the hue of every training picture turned by an angle of its own:
-then only form is left, but for what lightness and saturation tell.
+The models are those of `data_efficiency.py`, half as wide as elsewhere. All share recipe, batch,
+steps and augmentation: flips and small shifts, which leave both cues as they are. Hermann et al.
+2020 (arXiv 1911.09071) shift the preference by distorting colours, so each model is also trained
+with the hue of every training picture turned by an angle of its own: then only form is left, but
+for what lightness and saturation tell.
 
-Half an hour to an hour on two CPU cores; interrupted or killed, the same command goes on where it
+A quarter of an hour on two CPU cores; interrupted or killed, the same command goes on where it
 was. Writes results/cue_conflict.json. `species_conflicts` asks models of the embedded species.
 """
 
@@ -25,6 +26,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from data_efficiency import ROOT, SHORT, WIDTHS
 from tqdm import tqdm
 
 from vit_keras_lib import Flowers, Recipe, train
@@ -35,11 +37,10 @@ from vit_keras_lib.training import compare, read_json, write_json
 
 import tensorflow as tf  # isort: skip  (after the library, which keeps its start-up lines out)
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "data"))
-from procedural_flowers import drawing  # noqa: E402
-from procedural_flowers.examples import scene_of  # noqa: E402
-from procedural_flowers.scene import (  # noqa: E402
+from procedural_flowers import drawing
+from procedural_flowers.examples import scene_of
+from procedural_flowers.scene import (
     CENTRES,
     PETAL_COLOURS,
     PETALS,
@@ -70,7 +71,7 @@ for _form in FORMS:
         PETALS[f"{_form}, {_centre}"], CENTRES[f"{_form}, {_centre}"] = _form, _centre
 MODELS = ("ViT", "ViT, small-data recipe", "CNN")
 VARIANTS = (*MODELS, *(f"{model}, hues turned" for model in MODELS))
-RECIPE = Recipe(warmup_epochs=1, augment="light", mix=False, ema=None)
+RECIPE = Recipe(warmup_epochs=1, augment="light", **SHORT)
 
 
 # --- Scenes -----------------------------------------------------------------------------------
@@ -299,13 +300,13 @@ def species_conflicts(models, count=300):
 
 def variants(flowers, recipe):
     """What `compare` trains: name -> (maker, recipe), and a maker of photos if hues are turned."""
-    shape = flowers.image_size, flowers.num_classes
+    shape, (of_vit, of_cnn) = (flowers.image_size, flowers.num_classes), WIDTHS["half"]
 
     def vit(recipe):
-        return recipe.model(*shape)
+        return recipe.model(*shape, **of_vit)
 
     def cnn(recipe):
-        return CNN(*shape, drop_path=recipe.drop_path)
+        return CNN(*shape, drop_path=recipe.drop_path, **of_cnn)
 
     plain = dataclasses.replace(recipe, pool="cls", stem="patch")
     models = ((vit, plain), (vit, recipe), (cnn, recipe))

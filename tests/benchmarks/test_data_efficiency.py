@@ -51,13 +51,15 @@ def changed(one, other):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_all_but_the_probe_take_the_same_number_of_steps(experiment, flowers, width):
     rows = experiment.variants(flowers, (0.02, 1.0), experiment.WAYS, width)
-    assert len(rows) == 12
+    assert len(rows) == 14
     counts = {
         name: steps(recipe, draw(flowers, 0))
         for name, (_, recipe, draw) in rows.items()
         if not recipe.probe
     }
-    assert len(set(counts.values())) == 1
+    longer = {counts.pop(f"{experiment.AS_LONG}, {share}") for share in ("2%", "100%")}
+    (equal,) = set(counts.values())
+    assert longer == {round(experiment.PACE * equal)}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -67,6 +69,7 @@ def test_from_scratch_all_have_the_same_recipe_and_budget(experiment, photograph
     assert recipes["CNN"] == scratch
     assert changed(recipes["small-data recipe"], scratch) == {"pool", "stem"}
     assert "augment" in changed(recipes[experiment.UNEQUAL], scratch) <= {"augment", "mix"}
+    assert changed(recipes[experiment.AS_LONG], scratch) == {"epochs"}
     sizes = {
         way: experiment.make(photographs, way, width, recipes[way]).count_params()
         for way in experiment.FROM_SCRATCH
