@@ -58,6 +58,7 @@ def test_data_efficiency_shows_means_spread_and_seeds():
     assert places[0] < 20 < places[1]  # side by side
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["drawn", "photographs"]
     assert all(axis.get_xscale() == "log" for axis in figure.axes)
+    np.testing.assert_allclose([axis.get_ylim() for axis in figure.axes], [(15, 95)] * 2)
     assert legend(figure) == ["ViT", "CNN", "guessing"]
     assert figure.get_suptitle() == "title"
     assert not small_text(figure)

@@ -52,7 +52,8 @@ def show_data_efficiency(sets, chance, title=None):
     """Shows test accuracy against the number of labelled photos.
 
     Lines go through the means, bars are one standard deviation to each side, hollow signs are
-    seeds. Ways stand a little beside each other, so that their bars can be told apart.
+    seeds. Ways stand a little beside each other, so that their bars can be told apart. The axis
+    begins a little below guessing.
 
     Args:
         sets: name of the photos -> way, of `MODELS` -> {number of photos: accuracies in [0, 1], one
@@ -63,6 +64,9 @@ def show_data_efficiency(sets, chance, title=None):
     Returns:
         The figure.
     """
+    highest = max(
+        max(of) for ways in sets.values() for runs in ways.values() for of in runs.values()
+    )
     with style():
         figure, axes = charts(len(sets), (5.2 * len(sets), 4.6))
         for axis, (name, ways) in zip(axes, sets.items(), strict=True):
@@ -87,7 +91,8 @@ def show_data_efficiency(sets, chance, title=None):
             axis.set_xticks(numbers, [f"{n:,}" for n in numbers])
             axis.minorticks_off()
             axis.axhline(100 * chance, label="guessing", **_GUESSING)
-            axis.set(xlabel="labelled photos (log)", ylim=(0, 102), title=name)
+            limits = (100 * chance - 5, 100 * highest + 5)  # alike in all charts
+            axis.set(xlabel="labelled photos (log)", ylim=limits, title=name)
         axes[0].set_ylabel("test accuracy (%)")
         _legend_below(figure, 3)
         figure.suptitle(title, ha="left", x=0.01)
