@@ -16,10 +16,7 @@ DRAWN, REAL = "procedural_flowers", "real_photos"
 WAYS = ("from scratch", "small-data recipe", "CNN")
 LEARNED = ("linear probe", "full fine-tuning")
 UNEQUAL, AS_LONG = "CNN, not augmented", "CNN, same minutes"
-SHARES = {
-    DRAWN: ("2%", "5%", "10%", "50%", "100%"),
-    REAL: ("2%", "5%", "10%", "25%", "50%", "100%"),
-}
+SHARES = ("2%", "5%", "10%", "25%", "50%", "100%")
 SEEDS = [0, 1, 2]
 TRAINED = (f"data_{DRAWN}", f"data_{REAL}", f"orders_{REAL}")
 MEASURED = {
@@ -73,7 +70,7 @@ def test_every_model_was_trained_with_three_seeds(name):
 def test_every_share_of_the_photos_was_learned_from_in_every_way():
     for name, ways in ((DRAWN, WAYS), (REAL, (*WAYS, *LEARNED))):
         found = {row["variant"] for row in stored(f"data_{name}")["rows"]}
-        assert {f"{way}, {share}" for way in ways for share in SHARES[name]} <= found
+        assert {f"{way}, {share}" for way in ways for share in SHARES} <= found
     assert {f"{way}, 100%" for way in (UNEQUAL, AS_LONG)} <= found
 
 
@@ -163,7 +160,7 @@ def test_readme_quotes_the_comparison_as_stored():
 def test_page_08_prints_what_is_stored():
     said = printed()
     for name, ways in ((DRAWN, WAYS), (REAL, (*WAYS, *LEARNED))):
-        for variant in (f"{way}, {share}" for way in ways for share in SHARES[name]):
+        for variant in (f"{way}, {share}" for way in ways for share in SHARES):
             assert spread(accuracies(f"data_{name}", variant)) in said
     for way in (UNEQUAL, AS_LONG):
         assert spread(accuracies(f"data_{REAL}", f"{way}, 100%")) in said
@@ -308,9 +305,7 @@ def test_what_page_08_says_of_damage_holds():
 
 def means(name, way):
     """Mean test accuracy in % with each share of the photos."""
-    return np.array(
-        [accuracies(f"data_{name}", f"{way}, {share}").mean() for share in SHARES[name]]
-    )
+    return np.array([accuracies(f"data_{name}", f"{way}, {share}").mean() for share in SHARES])
 
 
 def test_what_page_08_says_of_the_number_of_photos_holds():
@@ -322,7 +317,8 @@ def test_what_page_08_says_of_the_number_of_photos_holds():
     vit, stem, cnn = (means(DRAWN, way) for way in WAYS)
     assert max(vit[0], stem[0], cnn[0]) < 27
     assert max(vit[2], stem[2], cnn[2]) < 50
-    assert abs(cnn[2] - vit[2]) < 2 < 5 < stem[2] - max(cnn[2], vit[2])
+    assert abs(cnn[2] - vit[2]) < 2
+    assert (stem - np.maximum(cnn, vit))[2:4].min() > 5
     assert cnn[-1] > stem[-1] > vit[-1] + 15
     assert abs(vit[-1] - vit[-2]) < 2
 
