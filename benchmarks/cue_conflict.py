@@ -15,8 +15,8 @@ steps and augmentation: flips and small shifts, which leave both cues as they ar
 with the hue of every training picture turned by an angle of its own: then only form is left, but
 for what lightness and saturation tell.
 
-A quarter of an hour on two CPU cores; interrupted or killed, the same command goes on where it
-was. Writes results/cue_conflict.json. `species_conflicts` asks models of the embedded species.
+Interrupted or killed, the same command goes on where it was. Writes results/cue_conflict.json.
+`species_conflicts` asks models of the embedded species.
 """
 
 import argparse

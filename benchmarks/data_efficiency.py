@@ -50,7 +50,7 @@ WIDTHS = {
 }
 CHECKPOINT = ROOT / "build" / "pretraining" / "half.keras"
 PRETRAINING = 30  # its epochs
-PACE = 4 / 3  # epochs of the half wide CNN in the time of one of the ViT, measured on one core
+PACE = 4 / 3  # epochs of the half wide CNN in the time of one of the ViT, on a core of a Xeon
 SHORT = {"batch_size": 32, "mix": False, "ema": None, "drop_path": 0.0}
 
 

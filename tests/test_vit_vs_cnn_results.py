@@ -309,6 +309,9 @@ def means(name, way):
 
 
 def test_what_page_08_says_of_the_number_of_photos_holds():
+    # The text names these numbers of photos, and goes by their places below.
+    assert [stored(f"data_{REAL}")["photos"][s] for s in SHARES][:4] == [53, 129, 259, 649]
+    assert list(stored(f"data_{DRAWN}")["photos"].values()) == [60, 150, 300, 750, 1500, 3000]
     vit, stem, cnn = (means(REAL, way) for way in WAYS)
     leads = cnn - vit
     assert leads.min() > 2 and leads.max() < 7 and leads[-1] > leads[0]
@@ -344,6 +347,8 @@ def test_what_page_08_says_of_minutes_holds():
         ways.setdefault(way, []).append(row["seconds"] / row["epochs"])
     ratios = sorted(np.median(of["CNN"]) / np.median(of["from scratch"]) for of in clocks.values())
     assert ratios == pytest.approx([0.75, 1.0], abs=0.1)
+    epochs = {r["variant"]: r["epochs"] for r in stored(f"data_{REAL}")["rows"]}
+    assert (epochs["from scratch, 100%"], epochs[f"{AS_LONG}, 100%"]) == (6, 8)
     longer, cnn = (accuracies(f"data_{REAL}", f"{way}, 100%") for way in (AS_LONG, "CNN"))
     assert abs(longer.mean() - cnn.mean()) < cnn.std(ddof=1)
 
@@ -356,4 +361,10 @@ def test_what_page_08_says_of_longer_training_holds():
     assert np.diff(found["plain patches"]) > -5
     in_order, in_disorder = found["convolutional stem"]
     assert 0.4 < 1 - in_disorder / in_order < 0.5
+    longer = read_json(ROOT / "results" / "flowers_vit.json")
+    short = next(
+        row for row in stored(f"data_{DRAWN}")["rows"] if row["variant"] == "from scratch, 100%"
+    )
+    assert longer["recipe"]["epochs"] == 5 * short["epochs"]
+    assert longer["parameters"] / short["parameters"] == pytest.approx(4, abs=0.3)
     assert found["plain patches"][0] > accuracies(f"data_{DRAWN}", "from scratch, 100%").mean() + 10

@@ -49,7 +49,7 @@ def changed(one, other):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_all_but_the_probe_take_the_same_number_of_steps(experiment, flowers, width):
+def test_steps_are_equal_but_for_the_probe_and_where_minutes_are(experiment, flowers, width):
     rows = experiment.variants(flowers, (0.02, 1.0), experiment.WAYS, width)
     assert len(rows) == 14
     counts = {
