@@ -63,6 +63,11 @@ def notebook_faults(notebook, following=None):
     if following and following not in "".join(last_words):
         faults.append("hand-over")
 
+    for cell in notebook.cells:
+        paragraphs = [p for p in cell.source.split("\n\n") if len(p) > 80]
+        if cell.cell_type == "markdown" and len(paragraphs) > len(set(paragraphs)):
+            faults.append("a paragraph twice")
+
     cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
     if [c.execution_count for c in cells] != list(range(1, len(cells) + 1)):
         faults.append("execution counts")
@@ -118,6 +123,10 @@ def spoil_hand_over(nb):
     nb.cells[-1].source = "Goodbye."
 
 
+def spoil_paragraph(nb):
+    nb.cells[0].source += 2 * ("\n\n" + "Every word of it stands there twice. " * 3)
+
+
 def spoil_count(nb):
     nb.cells[3].execution_count = None
 
@@ -155,6 +164,7 @@ def spoil_result_path(nb):
         (spoil_heading, "heading"),
         (spoil_question, "question"),
         (spoil_hand_over, "hand-over"),
+        (spoil_paragraph, "a paragraph twice"),
         (spoil_count, "execution counts"),
         (spoil_order, "execution counts"),
         (spoil_length, "long cell"),
