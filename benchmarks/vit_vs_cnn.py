@@ -154,7 +154,7 @@ def damaged(photos, kind, grade):
 
 def cues(model, untrained, photos, labels):
     """What it says of scenes drawn again in the colour, or with the petals, of other species."""
-    from cue_conflict import species_conflicts  # needs the extra `draw`
+    from cues import species_conflicts  # needs the extra `draw`
 
     return species_conflicts({"model": model})["model"]
 
