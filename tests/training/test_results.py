@@ -1,11 +1,12 @@
 import datetime
 import json
+import os
 import re
 
 import keras
 import pytest
 
-from vit_keras_lib.training import provenance, read_json, write_json
+from vit_keras_lib.training import device_name, provenance, read_json, write_json
 
 
 def test_provenance_says_where_a_number_comes_from():
@@ -15,6 +16,16 @@ def test_provenance_says_where_a_number_comes_from():
     assert re.match(r"(CPU|GPU): .+", about["device"])
     assert datetime.date.fromisoformat(about["date"])
     json.dumps(about)
+
+
+def test_the_device_counts_the_cores_that_a_run_may_use(monkeypatch):
+    if device_name().startswith("GPU"):
+        pytest.skip("a GPU is named, not the cores beside it")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {4}, raising=False)
+    assert device_name().endswith(", 1 core")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert device_name().endswith(", 6 cores")
 
 
 def test_written_and_read_back(tmp_path):

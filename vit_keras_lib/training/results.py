@@ -28,7 +28,15 @@ def device_name():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     if names:
         return f"GPU: {len(names)} x {names[0]}"
-    return f"CPU: {_processor()}, {os.cpu_count()} cores"
+    cores = _cores()
+    return f"CPU: {_processor()}, {cores} core{'s' * (cores > 1)}"
+
+
+def _cores():
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS or Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def _processor():
