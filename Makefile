@@ -11,11 +11,13 @@ AS_COMMITTED := env -u FLOWERS VIT_TIER=quick
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 \
          --nbval-sanitize-with=notebooks/sanitize.cfg
 
+# A file at a time to each of two processes: most tests keep one core busy.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+
 # Progress shows at once, also where the output is a pipe.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help tutorial lab test test-library test-notebooks test-all test-jax test-parity \
-        notebooks data bench clean
+.PHONY: help tutorial lab test test-all test-jax notebooks data bench clean
 
 help:  ## list what there is to make
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## *(.*)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-22s %s\n", $$1, $$2}'
@@ -27,29 +29,22 @@ lab: $(READY)  ## open JupyterLab on notebooks/
 	@if [ -d "$$FLOWERS" ]; then FLOWERS=$$(cd "$$FLOWERS" && pwd); fi; \
 	$(BIN)/jupyter lab notebooks
 
-# Two at a time: most tests keep one core busy.
 test: $(READY)-dev  ## lint, unit tests, and every notebook against its stored outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory -j2 test-library test-notebooks
-
-test-library: $(READY)-dev  ## of these the unit tests alone
-	$(BIN)/pytest tests
-
-test-notebooks: $(READY)-dev  ## the notebooks alone
-	$(if $(wildcard notebooks/*.ipynb),$(AS_COMMITTED) $(BIN)/pytest $(NBVAL) notebooks)
-
-test-all: $(READY)-dev $(READY)-peers $(READY)-export  ## only what `make test` leaves out: the JAX backend, parity with peers
-	@$(MAKE) --no-print-directory -j2 test-jax test-parity
+	$(PYTEST) tests
+	$(if $(wildcard notebooks/*.ipynb),$(AS_COMMITTED) $(PYTEST) $(NBVAL) notebooks)
 
 # In a browser's and in NumPy's tests there is no backend to compare, and export is TensorFlow's.
-test-jax: $(READY)-dev $(READY)-peers  ## of these the JAX backend alone
-	KERAS_BACKEND=jax $(BIN)/pytest tests/layers tests/models tests/interpret \
+test-jax: $(READY)-dev $(READY)-peers  ## the tests of layers, models and maps on the JAX backend
+	KERAS_BACKEND=jax $(PYTEST) tests/layers tests/models tests/interpret \
 	    --ignore=tests/interpret/test_explorer.py --ignore=tests/interpret/test_faithfulness.py \
 	    --ignore=tests/models/test_export.py
 
-test-parity: $(READY)-dev $(READY)-peers $(READY)-export  ## parity with peers alone
-	$(BIN)/pytest tests -k "parity or on_jax"
+# Parity with peers is among the unit tests, which leave it out where peers are not installed.
+test-all: $(READY)-peers $(READY)-export  ## what `make test` checks, with parity and the JAX backend
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-jax
 
 notebooks: $(READY)  ## run every notebook again, in place: refreshes the stored outputs
 	@$(AS_COMMITTED) $(BIN)/python notebooks/build.py --in-place
