@@ -79,7 +79,7 @@ def main():
     parser.add_argument("--what", nargs="+", choices=("models", "ladder"), default=["models"])
     parser.add_argument("--rows", nargs="+", help="only these rows")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--ladder-epochs", type=int, default=30)
+    parser.add_argument("--ladder-epochs", type=int, default=20)
     options = parser.parse_args()
     flowers = load_flowers(options.source, image_size=96)
     name = options.name or Path(options.source).name

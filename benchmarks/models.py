@@ -1,6 +1,6 @@
 """How fast Vision Transformers of equal sizes are, and what memory they take, side by side.
 
-    python benchmarks/models.py [--sides 64 96] [--batch 32] [--rounds 5]
+    python benchmarks/models.py [--sides 64 96] [--batch 32] [--rounds 5] [--out results/speed.json]
     python benchmarks/models.py --patch 16 --models vit_keras_lib "convolutional stem" CNN \
         --sides 64 96 128 192 256 --batch 32 --out results/vit_vs_cnn_cost.json
     KERAS_BACKEND=jax python benchmarks/models.py --variant B/16 --dtype mixed_bfloat16 --batch 256
@@ -8,12 +8,14 @@
 Each model lives in a process of its own and sleeps while another runs one round: a train round,
 then an inference round. Rounds are interleaved, the median over rounds counts. Each model is tried
 in all its modes (jit on and off, or eager and compiled); its best one counts, for training and for
-inference apart. A model whose package is not installed is left out, and named.
+inference apart. A model whose package is not installed is left out, and named; so is a mode that
+breaks off, for want of memory or of a compiler.
 
 On a GPU give nothing else to do to it; its bfloat16 peak is known for a few (or --peak-tflops).
 """
 
 import argparse
+import contextlib
 import ctypes
 import dataclasses
 import functools
@@ -31,7 +33,7 @@ from pathlib import Path
 
 STARTED = time.perf_counter()
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed.json"
+OUT = Path(__file__).resolve().parents[1] / "build" / "speed.json"
 SIDES = (64, 96, 128, 192)  # 64, 144, 256 and 576 tokens at patches of 8 x 8
 BATCH_TOKENS = 32 * 144  # so the dense layers have the same work at each size
 VARIANTS = {
@@ -55,6 +57,7 @@ MODELS = {
     "timm": (TORCH_MODES, ("torch", "timm")),
 }
 OURS = "vit_keras_lib"
+KERAS_IO_HEAD = (2048, 1024)
 ONLY_ASKED_FOR = ("vit_keras_lib, remat", "convolutional stem", "CNN")
 DEFAULT_MODELS = tuple(name for name in MODELS if name not in ONLY_ASKED_FOR)
 
@@ -82,8 +85,13 @@ class Sizes:
     def flops(self):
         """Operations in the matrix products of one image's forward pass, two per product."""
         T, D, M = self.tokens, self.dim, self.mlp_dim
-        block = T * D * (4 * D + 2 * M) + 2 * T * T * D  # q, k, v, projection, MLP; attention
+        block = T * D * (4 * D + 2 * M) + self.attention  # q, k, v, projection, MLP
         return 2 * (T * 3 * self.patch**2 * D + self.depth * block + D * self.classes)
+
+    @property
+    def attention(self):
+        """Products between tokens in a block: q with k, weights with v."""
+        return 2 * self.tokens**2 * self.dim
 
     def data(self):
         """Returns images (B, H, W, 3), float32 from 0 to 255, and labels (B,)."""
@@ -167,7 +175,7 @@ def keras_io_model(s, head_dim=None, normalize=None):
         normed = layers.LayerNormalization(epsilon=1e-6)(x)
         x = layers.Add()([mlp(normed, (s.mlp_dim, s.dim), 0.1), x])
     x = layers.Flatten()(layers.LayerNormalization(epsilon=1e-6)(x))  # (B, N * dim)
-    x = mlp(layers.Dropout(0.5)(x), (2048, 1024), 0.5)
+    x = mlp(layers.Dropout(0.5)(x), KERAS_IO_HEAD, 0.5)
     return Model(images, layers.Dense(s.classes, dtype="float32")(x))
 
 
@@ -462,7 +470,7 @@ class Worker:
     """A worker process, asleep but for the rounds it is asked for."""
 
     def __init__(self, s, name, mode, seconds):
-        """Starts it and waits for its first steps."""
+        """Starts it."""
         self.label = ", ".join(filter(None, (name or "matrix product", mode)))
         task = {"sizes": dataclasses.asdict(s), "name": name, "mode": mode, "seconds": seconds}
         environment = {
@@ -478,8 +486,12 @@ class Worker:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
             env=environment,
         )  # fmt: skip
+        self.name, self.mode, self.rounds = name, mode, []
+
+    def start(self):
+        """Waits for its first step."""
         self.first = self._answer()["first"]
-        self.rounds = []
+        print(f"  {self.label}: first step after {self.first:.1f} s", flush=True)
 
     def _answer(self):
         line = self.process.stdout.readline()
@@ -490,7 +502,8 @@ class Worker:
 
     def run(self):
         """Has it run one round."""
-        print(file=self.process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # if it is gone, there will be no answer
+            print(file=self.process.stdin, flush=True)
         self.rounds.append(self._answer())
 
     def median(self, key):
@@ -499,7 +512,8 @@ class Worker:
 
     def close(self):
         """Ends it."""
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
         self.log.close()
@@ -509,23 +523,38 @@ class Worker:
 
 
 def measure(s, names, rounds, seconds):
-    """Measures the models at one size; returns a row each, and the peak of the matrix product."""
-    workers = []
+    """Measures the models at one size.
+
+    Returns:
+        A row for each model, the peak of the matrix product, and labels of what broke off.
+    """
+    workers, broken = [], []
+
+    def goes_on(step, worker):
+        try:
+            step()
+        except RuntimeError as error:
+            if worker.name in (None, OURS):  # what all others are compared with
+                raise
+            print(f"  left out: {error}", flush=True)
+            workers.remove(worker)
+            broken.append(worker.label)
+            worker.close()
+
     try:
         for name, mode in [(None, None), *((n, m) for n in names for m in modes_of(n))]:
             workers.append(Worker(s, name, mode, seconds))
-            workers[-1].name, workers[-1].mode = name, mode
-            print(f"  {workers[-1].label}: first step after {workers[-1].first:.1f} s", flush=True)
+            goes_on(workers[-1].start, workers[-1])
         for _ in range(rounds):
-            for worker in workers:
-                worker.run()
+            for worker in [*workers]:
+                goes_on(worker.run, worker)
     finally:
         for worker in workers:
             worker.close()
     products, *models = workers
     peak = max(products.median(side) for side in products.rounds[0])
     rows = []
-    for name in names:
+    for name in dict.fromkeys(worker.name for worker in models):
         own = [w for w in models if w.name == name]
         train = max(own, key=lambda w: w.median("train"))
         infer = max(own, key=lambda w: w.median("infer"))
@@ -546,7 +575,7 @@ def measure(s, names, rounds, seconds):
                 },
             }
         )
-    return rows, peak
+    return rows, peak, broken
 
 
 def modes_of(name):
@@ -558,11 +587,16 @@ def modes_of(name):
 
 def model_flops(s, name):
     """Operations in the products of one image's forward pass, two per product."""
-    if name not in ("convolutional stem", "CNN"):
-        return s.flops
-    from vit_keras_lib.models import multiply_adds
+    if name in ("convolutional stem", "CNN"):
+        from vit_keras_lib.models import multiply_adds
 
-    return 2 * multiply_adds(MAKERS[name](s))
+        return 2 * multiply_adds(MAKERS[name](s))
+    if name == "no attention":
+        return s.flops - 2 * s.depth * s.attention
+    if name == "keras.io example":  # its head reads all tokens
+        head = s.tokens * s.dim * KERAS_IO_HEAD[0] + KERAS_IO_HEAD[0] * KERAS_IO_HEAD[1]
+        return s.flops + 2 * (head + (KERAS_IO_HEAD[1] - s.dim) * s.classes)
+    return s.flops
 
 
 def add_ratios(rows, s, matmul_peak, device_peak=None):
@@ -625,10 +659,10 @@ def arguments():
     parser.add_argument("--dtype", choices=("float32", "mixed_bfloat16"), default="float32")
     parser.add_argument("--peak-tflops", type=float, help="of the device, dense, in this dtype")
     parser.add_argument("--quick", action="store_true", help="tiny models: does it run?")
-    parser.add_argument("--out", type=Path, help="JSON file to write; default: results/speed.json")
+    parser.add_argument("--out", type=Path, help="JSON file to write; default: build/speed.json")
     options = parser.parse_args()
     if options.out is None and not options.quick:
-        options.out = RESULTS
+        options.out = OUT
     return options
 
 
@@ -664,7 +698,7 @@ def main():
     if missing:
         print(f"Not installed, left out: {', '.join(missing)}.")
     print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}", flush=True)
-    rows, peak = measure(s, names, options.rounds, options.seconds)
+    rows, peak, broken = measure(s, names, options.rounds, options.seconds)
 
     # Only now: a child's peak memory on Linux is never below what its parent held at its start.
     from vit_keras_lib.training import device_name
@@ -685,7 +719,7 @@ def main():
         settings = {"rounds": options.rounds, "seconds": options.seconds, "device": device}
         settings["peak given, TFLOP/s"] = tflops
         size = {**dataclasses.asdict(s), "tokens": s.tokens, "matmul peak, GFLOP/s": peak / 1e9}
-        store(options.out, settings, {**size, "not installed": missing}, rows)
+        store(options.out, settings, {**size, "not installed": missing, "broke off": broken}, rows)
 
 
 def store(path, settings, size, rows):

@@ -92,6 +92,12 @@ def test_operations_are_counted_alike():
     assert count(s, "vit_keras_lib") == 2 * multiply_adds(benchmark["our_model"](s))
     assert count(s, "CNN") == 2 * multiply_adds(CNN(32, 5))
     assert count(s, "convolutional stem") > count(s, "vit_keras_lib")
+    # q, k, v and projection stay, what is between the 16 tokens goes: 16 x 16 x 24, twice a block.
+    assert count(s, "vit_keras_lib") - count(s, "no attention") == 2 * 2 * 2 * 16 * 16 * 24
+    dense = [x for x in benchmark["keras_io_model"](s).layers if isinstance(x, keras.layers.Dense)]
+    head = sum(np.prod(layer.kernel.shape) for layer in dense[-3:]) - 24 * 5
+    assert dense[-3].units == 2048
+    assert count(s, "keras.io example") - count(s, "vit_keras_lib") == 2 * head
 
 
 def test_a_worker_that_fails_ends_the_run_and_says_why(monkeypatch):
@@ -99,6 +105,48 @@ def test_a_worker_that_fails_ends_the_run_and_says_why(monkeypatch):
     error = run("--sides", "64", "--models", "vit_keras_lib")
     assert "matrix product broke off" in error
     assert "Unable to import backend : abacus" in error
+
+
+def test_a_competitor_that_breaks_off_is_left_out_and_named(monkeypatch, capsys):
+    benchmark = runpy.run_path(str(SCRIPT))
+    measure = benchmark["measure"]
+
+    class Stub:
+        def __init__(self, s, name, mode, seconds):
+            self.name, self.mode, self.label = name, mode, f"{name}, {mode}"
+            self.first, self.rounds, self.closed = 1.0, [], False
+
+        def start(self):
+            if self.name == "KerasHub":
+                raise RuntimeError(f"{self.label} broke off")
+
+        def run(self):
+            if (self.name, self.mode) == (breaks, "jit") and self.rounds:
+                raise RuntimeError(f"{self.label} broke off")
+            speeds = {"jit": 3.0, "no jit": 2.0}
+            self.rounds.append({"train": speeds.get(self.mode), "infer": 1.0, "memory": 0.1})
+            if self.name is None:
+                self.rounds[-1] = {"1024": 5.0}
+
+        def median(self, key):
+            return self.rounds[-1][key]
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setitem(measure.__globals__, "Worker", Stub)
+    s = benchmark["Sizes"](16, 8, 24, 2, 3, 48, 5, 1, "float32")
+    breaks, names = "CNN", ("vit_keras_lib", "CNN", "KerasHub")
+    rows, peak, broken = measure(s, names, 2, 0.1)
+    assert [(row["model"], row["train mode"]) for row in rows] == [
+        ("vit_keras_lib", "jit"), ("CNN", "no jit")
+    ]  # fmt: skip
+    assert peak == 5.0
+    assert broken == ["KerasHub, jit", "KerasHub, no jit", "CNN, jit"]
+    assert "left out: CNN, jit broke off" in capsys.readouterr().out
+    breaks = "vit_keras_lib"
+    with pytest.raises(RuntimeError, match="vit_keras_lib, jit"):
+        measure(s, names, 2, 0.1)
 
 
 def test_without_attention_tokens_keep_to_themselves(monkeypatch):

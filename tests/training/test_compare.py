@@ -135,8 +135,15 @@ def test_results_from_before_a_field_was_added_are_kept(run):
         run(recipe=dataclasses.replace(RECIPE, layer_decay=0.5))
 
 
-def test_results_of_another_recipe_are_not_mixed_in(run):
+def test_results_of_another_recipe_are_not_mixed_in(run, flowers, tiny_vit, tmp_path):
     run(seeds=[0])
+
+    def otherwise(recipe):
+        return tiny_vit(depth=1, pool="mean")
+
+    with pytest.raises(ValueError, match=r"another recipe for 'one': pool was cls, is mean"):
+        compare({"one": (otherwise, RECIPE)}, flowers, [1], tmp_path / "runs", run.path)
+    assert not (tmp_path / "runs" / "one-1").exists()
     with pytest.raises(
         ValueError, match=r"holds results of another recipe for 'one': epochs was 2, is 3"
     ):

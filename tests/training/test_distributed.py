@@ -17,7 +17,8 @@ from vit_keras_lib.training import (
 SECONDS = 600  # that processes may take; a minute on two free cores
 
 # Trains and leaves the loss of each step, the measures of each epoch and the weights. "odd" has an
-# odd last batch of photos, and is interrupted once if not on one device; "random" has dropout.
+# odd last batch of photos and batch norm in its stem, and is interrupted once if not on one device;
+# "random" has dropout.
 ELSEWHERE = """
 import os, sys
 from pathlib import Path
@@ -60,7 +61,7 @@ class Log(keras.callbacks.Callback):
         self.losses.append(float(logs["loss"]))
 
 
-def run(name, photos, rate=0.0, stop=None):
+def run(name, photos, rate=0.0, stem="patch", stop=None):
     # So small a clip_norm that it bites at every step.
     recipe = vit_keras_lib.Recipe(
         epochs=4, batch_size=8, learning_rate=3e-3, warmup_epochs=1, augment="light", mix=False,
@@ -69,7 +70,7 @@ def run(name, photos, rate=0.0, stop=None):
     log, directory = Log(stop), out / "run" / name
 
     def make():
-        return vit_keras_lib.ViT((24, 16), 5, 8, 24, 1, 3, 48, dropout=rate)
+        return vit_keras_lib.ViT((24, 16), 5, 8, 24, 1, 3, 48, dropout=rate, stem=stem)
 
     def trained():
         if how != "one":
@@ -90,7 +91,7 @@ def run(name, photos, rate=0.0, stop=None):
 
 
 out.mkdir()
-run("odd", 43, stop=None if how == "one" else 2)
+run("odd", 43, stem="conv", stop=None if how == "one" else 2)
 if keras.backend.backend() == "jax":
     run("random", 40, 0.3)
 """

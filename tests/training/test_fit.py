@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_run(trained, flowers, tiny_vit):
 def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, trained, tmp_path, stop_after):
     run = tmp_path / "new" / "run"
     model = fresh(tiny_vit)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"after 3 of 8 epochs.*The same call goes on"):
         train(model, flowers, RECIPE, run, [stop_after(3)], verbose=0)
     model = tiny_vit()
     history = train(model, flowers, RECIPE, run, verbose=0)
@@ -96,7 +96,7 @@ def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, trained, tmp
 
     done = tiny_vit()
     stored = train(done, flowers, RECIPE, run, [stop_after(0)], verbose=0)  # trains nothing
-    assert stored.epochs == history.epochs
+    assert stored == history
     for a, b in zip(done.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match=r"another recipe, model or data"):
@@ -199,6 +199,42 @@ def test_the_average_of_weights_is_what_is_validated_and_kept(flowers, tiny_vit)
     assert measured["loss"] == pytest.approx(history.best["val_loss"], rel=1e-4)
 
 
+@pytest.mark.parametrize("directory", [None, "run"])
+def test_stopped_in_the_first_epoch_the_same_call_starts_anew(
+    flowers, tiny_vit, tmp_path, directory
+):
+    """Dropout's random state goes back too."""
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:
+                raise KeyboardInterrupt
+
+    recipe, runs = dataclasses.replace(RECIPE, epochs=2), []
+    for callbacks in ([Stop()], []):
+        model = fresh(lambda: tiny_vit(dropout=0.2))
+        at = directory and tmp_path / f"{directory}-{len(runs)}"
+        if callbacks:
+            with pytest.raises(KeyboardInterrupt, match=r"after 0 of 2 epochs.*as it was before"):
+                train(model, flowers, recipe, at, callbacks, verbose=0)
+        runs.append(train(model, flowers, recipe, at, verbose=0).epochs)
+    assert_same(runs[0]["loss"], runs[1]["loss"])
+    assert_same(runs[0]["val_loss"], runs[1]["val_loss"])
+
+
+def test_a_run_says_where_each_part_of_it_was_trained(flowers, tiny_vit, tmp_path, stop_after):
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(tiny_vit), flowers, recipe, tmp_path, [stop_after(1)], verbose=0)
+    stored = read_json(tmp_path / "history.json")
+    there = {**stored["run"], "device": "GPU: 1 x another", "date": "2026-01-01"}
+    write_json(tmp_path / "history.json", {**stored, "run": there})
+    here = train(tiny_vit(), flowers, recipe, tmp_path, verbose=0).run
+    assert here == {**stored["run"], "earlier": [there]}
+    write_json(tmp_path / "history.json", {**read_json(tmp_path / "history.json"), "run": there})
+    assert train(tiny_vit(), flowers, recipe, tmp_path, verbose=0).run == there  # trains nothing
+
+
 def test_ctrl_c_leaves_the_best_weights_so_far(flowers, tiny_vit, trained, stop_after):
     model = fresh(tiny_vit)
     before = model.get_weights()
@@ -210,17 +246,39 @@ def test_ctrl_c_leaves_the_best_weights_so_far(flowers, tiny_vit, trained, stop_
     assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
-def test_a_loss_that_is_no_number_ends_in_a_clear_error(flowers, tiny_vit):
-    class Poison(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                bias = self.model.get_layer("head").bias
-                bias.assign(np.full(bias.shape, np.nan))
+class Poison(keras.callbacks.Callback):
+    """Makes the loss of an epoch no number."""
 
-    model = fresh(tiny_vit)
-    with pytest.raises(FloatingPointError, match=r"epoch 3 of 8.*lower learning rate"):
-        train(model, flowers, RECIPE, callbacks=[Poison()], verbose=0)
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            bias = self.model.get_layer("head").bias
+            bias.assign(np.full(bias.shape, np.nan))
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 3])
+def test_a_loss_that_is_no_number_ends_in_a_clear_error(flowers, tiny_vit, tmp_path, epoch):
+    """Such an epoch is never the best, and is not taken for done."""
+    recipe, model = dataclasses.replace(RECIPE, epochs=4), fresh(tiny_vit)
+    before = model.get_weights()
+    said = rf"epoch {epoch + 1} of 4.*lower learning rate"
+    with pytest.raises(FloatingPointError, match=said):
+        train(model, flowers, recipe, tmp_path, [Poison(epoch)], verbose=0)
     assert all(np.isfinite(w).all() for w in model.get_weights())
+    if epoch:
+        assert len(read_json(tmp_path / "history.json")["epochs"]["loss"]) == epoch
+        with np.load(tmp_path / "best.npz") as best:
+            kept = [best[name] for name in best.files]
+    else:
+        assert not (tmp_path / "history.json").exists()
+        kept = before
+    for a, b in zip(model.get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(FloatingPointError, match=said):
+        train(tiny_vit(), flowers, recipe, tmp_path, [Poison(epoch)], verbose=0)
 
 
 def test_a_run_from_before_a_field_was_added_is_taken_up(flowers, tiny_vit, tmp_path):

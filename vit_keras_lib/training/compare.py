@@ -38,8 +38,8 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
         device, versions and date of the last row).
 
     Raises:
-        ValueError: if the file holds results of another recipe for one of these variants, or of
-            other photos.
+        ValueError: if the file holds results of another recipe or architecture for one of these
+            variants, or of other photos.
     """
     directory, path = Path(directory), Path(path)
     stored = {"rows": [], "recipes": {}, "data": flowers.about()}
@@ -51,18 +51,8 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
             f"{flowers.about()}. Choose another file, or remove it."
         )
     for name, (_, recipe, *_) in variants.items():
-        known, new = stored["recipes"].get(name), _settings(recipe)
-        if known:  # what was not yet a field then was not done
-            known = {**_settings(Recipe()), **known}
-        changed = [
-            key for key in new if known and key not in ARCHITECTURE and known[key] != new[key]
-        ]
-        if changed:
-            raise ValueError(
-                f"{path.name} holds results of another recipe for {name!r}: "
-                + ", ".join(f"{key} was {known[key]}, is {new[key]}" for key in changed)
-                + ". Choose another file, or remove it."
-            )
+        new = {k: v for k, v in _settings(recipe).items() if k not in ARCHITECTURE}
+        _refuse_another(new, stored["recipes"].get(name), name, path)
     done = {(row["variant"], row["seed"]) for row in stored["rows"]}
     wanted = [(name, seed) for seed in seeds for name in variants]
     todo = [run for run in wanted if run not in done]
@@ -73,6 +63,9 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
         drawn = draw[0](watched, seed) if draw else watched
         keras.utils.set_random_seed(seed)
         model = make(recipe)
+        _refuse_another(
+            _settings(recipe.as_done_by(model)), stored["recipes"].get(name), name, path
+        )
         history = train(model, drawn, recipe, directory / f"{name}-{seed}", verbose=verbose)
         test = model.evaluate(
             watched.batches("test", recipe.batch_size), verbose=0, return_dict=True
@@ -111,6 +104,18 @@ def _watched(flowers):
         return image, label
 
     return dataclasses.replace(flowers, test=flowers.test.map(watch)), read
+
+
+def _refuse_another(new, known, name, path):
+    """Raises if the stored settings are known and others."""
+    known = known and {**_settings(Recipe()), **known}  # what was not yet a field was not done
+    changed = [key for key in new if known and known[key] != new[key]]
+    if changed:
+        raise ValueError(
+            f"{path.name} holds results of another recipe for {name!r}: "
+            + ", ".join(f"{key} was {known[key]}, is {new[key]}" for key in changed)
+            + ". Choose another file, or remove it."
+        )
 
 
 def _settings(recipe):

@@ -23,6 +23,7 @@ The address is that of process 0, with a free port of its machine. `Recipe.batch
 batch, whatever it is shared by.
 """
 
+import contextlib
 import dataclasses
 import io
 import math
@@ -112,8 +113,9 @@ def train_data_parallel(
       Validation is repeated as a whole instead, so its measures are exact.
     - On TensorFlow each replica draws dropout and stochastic depth for itself. On JAX they are
       drawn for the whole batch, so that they too are those of one device.
-    - On TensorFlow `BatchNormalization` takes each replica's own mean unless it was made with
-      `synchronized=True`. On JAX it always takes the whole batch's.
+
+    `BatchNormalization`, as in a convolutional stem, takes the mean of the whole batch, wherever
+    its photos are.
 
     Every process prepares the whole batch and keeps its share: the price of equal photos.
 
@@ -176,7 +178,22 @@ def train_data_parallel(
         model = make_model()
         shared = _Shared(flowers, len(devices), process, processes)
         verbose = verbose if process == 0 else 0
-        return model, train(model, shared, recipe, directory, callbacks, verbose)
+        with _means_of_whole_batches(model):
+            return model, train(model, shared, recipe, directory, callbacks, verbose)
+
+
+@contextlib.contextmanager
+def _means_of_whole_batches(model):
+    """Has batch norm take its means across TensorFlow's replicas, as it always does on JAX."""
+    layers = [x for x in model._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
+    before = [layer.synchronized for layer in layers]
+    for layer in layers:
+        layer.synchronized = keras.backend.backend() == "tensorflow"
+    try:
+        yield
+    finally:  # a model that is saved so would load on TensorFlow only
+        for layer, value in zip(layers, before, strict=True):
+            layer.synchronized = value
 
 
 def _place():

@@ -34,7 +34,8 @@ class History:
         recipe: the `Recipe`, as a dict; the fields of the architecture are the model's own.
         data: source, protocol, fingerprint and sizes of the photos.
         parameters: number of the model's weights.
-        run: seed, device, backend, versions and date.
+        run: seed, device, backend, versions and date of the epochs that were trained last; for a
+            run that began elsewhere or on another day also "earlier", the same of those before.
     """
 
     epochs: dict
@@ -58,7 +59,8 @@ class History:
 class _Logbook(keras.callbacks.Callback):
     """Logs every epoch, keeps the best weights and, given a directory, what a restart needs.
 
-    Best is the highest validation accuracy; of equals, the lowest validation loss. The state of a
+    Best is the highest validation accuracy; of equals, the lowest validation loss. An epoch whose
+    loss is no number is neither logged nor kept. The state of a
     run is one file, weights, random state and optimizer: the number of its steps tells the epoch.
     (`keras.callbacks.BackupAndRestore` writes the epoch to a second file, and a process killed
     between the two would train an epoch twice.)
@@ -71,6 +73,7 @@ class _Logbook(keras.callbacks.Callback):
         super().__init__()
         self.directory, self.about, self.steps = directory, about, steps
         self.epochs, self.best_epoch, self.best_weights = {}, None, None
+        self.here, self.first_values = about["run"], None
         if directory and (directory / "history.json").exists():
             stored = read_json(directory / "history.json")
             # What was not yet a field then was not done.
@@ -83,6 +86,7 @@ class _Logbook(keras.callbacks.Callback):
                     f"{about['data']}. Choose another directory, or empty it."
                 )
             self.epochs, self.best_epoch = stored["epochs"], stored["best_epoch"]
+            self.about = wanted  # until an epoch is added, it was run where it was
 
     @property
     def done(self):
@@ -136,6 +140,10 @@ class _Logbook(keras.callbacks.Callback):
             for variable, key in zip(variables, stored.files, strict=True):
                 variable.assign(stored[key])
 
+    def on_train_begin(self, logs=None):
+        if self.best_epoch is None:
+            self.first_values = [keras.ops.convert_to_numpy(v) for v in self.model.variables]
+
     def on_epoch_begin(self, epoch, logs=None):
         # A run killed between the log and the state does this epoch again.
         self.epochs = {name: values[:epoch] for name, values in self.epochs.items()}
@@ -144,7 +152,25 @@ class _Logbook(keras.callbacks.Callback):
                 self._save("state", [*self.model.variables, *self.model.optimizer.variables])
         self.started = time.perf_counter()
 
+    def _check(self, epoch, logs):
+        if not all(math.isfinite(logs[name]) for name in ("loss", "val_loss")):
+            recipe = self.about["recipe"]
+            raise FloatingPointError(
+                f"The loss was no longer a number in epoch {epoch + 1} of {recipe['epochs']}. Try "
+                f"a lower learning rate than {recipe['learning_rate']} or a longer warm-up than "
+                f"{recipe['warmup_epochs']} epochs."
+            )
+
+    def _sign(self):
+        before = {**self.about["run"]}
+        earlier = before.pop("earlier", [])
+        if before != self.here:
+            earlier = [*earlier, before]
+        self.about["run"] = {**self.here, **({"earlier": earlier} if earlier else {})}
+
     def on_epoch_end(self, epoch, logs=None):
+        self._check(epoch, logs)
+        self._sign()
         measures = {
             **{name: float(value) for name, value in logs.items()},
             "learning_rate": float(self.model.optimizer.learning_rate),
@@ -172,6 +198,17 @@ class _Logbook(keras.callbacks.Callback):
             model.set_weights(self.best_weights)
         elif self.best_epoch is not None:  # the best epoch was before this process
             self._load("best", model.weights)
+        elif self.first_values is not None:  # none yet: as it was, dropout's random state too
+            for variable, value in zip(model.variables, self.first_values, strict=True):
+                variable.assign(value)
+
+    def says_how_to_go_on(self):
+        """What to tell who stopped the run."""
+        said = f"Stopped after {self.done} of {self.about['recipe']['epochs']} epochs. The model "
+        if self.best_epoch is None:
+            return said + "is as it was before."
+        said += f"has the weights of epoch {self.best_epoch + 1}, the best so far."
+        return said + " The same call goes on from here." * bool(self.directory)
 
 
 def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
@@ -203,8 +240,8 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
             photos, the directory holds another run, or the recipe fine-tunes what is no ViT, or
             more blocks than it has.
         FloatingPointError: if the loss is no longer a number; the model then has the best
-            weights so far.
-        KeyboardInterrupt: on Ctrl-C; the model then has the best weights so far.
+            weights so far, in the first epoch those it came with.
+        KeyboardInterrupt: on Ctrl-C, with the same weights.
         OSError: if the directory cannot be written to; what it held before is intact.
     """
     expected = (*flowers.image_size, 3)
@@ -291,7 +328,7 @@ def _fit(model, flowers, recipe, steps, logbook, callbacks, verbose):
     if directory is not None and keras.backend.backend() == "tensorflow":
         own.append(keras.callbacks.TensorBoard(directory / "tensorboard", write_graph=False))
     try:
-        fitted = model.fit(
+        model.fit(
             batches,
             steps_per_epoch=steps,
             validation_data=flowers.batches("validation", recipe.batch_size),
@@ -301,12 +338,8 @@ def _fit(model, flowers, recipe, steps, logbook, callbacks, verbose):
             shuffle=False,  # the batches are shuffled already
             verbose=verbose,
         )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(logbook.says_how_to_go_on()) from None
     finally:
         logbook.restore_best(model)
-    if not np.isfinite(fitted.history["loss"][-1]):
-        raise FloatingPointError(
-            f"The loss was no longer a number in epoch {logbook.done} of {recipe.epochs}. Try a "
-            f"lower learning rate than {recipe.learning_rate} or a longer warm-up than "
-            f"{recipe.warmup_epochs} epochs."
-        )
     return logbook.history()
