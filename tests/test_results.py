@@ -1,5 +1,6 @@
 """What is read from results/ is complete, and what README quotes of it is what it says."""
 
+import re
 from itertools import pairwise, product
 from pathlib import Path
 from statistics import mean, stdev
@@ -99,6 +100,9 @@ def test_readme_quotes_the_speed_as_stored():
     )
     peak = [100 * rows["vit_keras_lib"][f"{k}, of matmul peak"] for k in ("train", "inference")]
     assert "ours takes {:.0f} % and {:.0f} % of the matrix product's peak".format(*peak) in text
+    (size,) = (s for s in read_json(RESULTS / "speed.json")["sizes"] if s["tokens"] == 144)
+    head = size["tokens"] * size["dim"] * 2048 + 2048 * 1024 + 1024 * size["classes"]
+    assert f"with its head of {head / 1e6:.0f} M weights" in text
     blind = rows["no attention"]["train, img/s"] / rows["vit_keras_lib"]["train, img/s"]
     assert f"trains {blind:.1f} times as fast as ours" in text
 
@@ -126,6 +130,15 @@ def test_readme_quotes_the_cost_of_training_as_stored():
     (example, *_) = runs["keras.io example"]
     assert f"real photographs, {stored['data']['sizes']['train']:,} |" in text
     assert f"72 px, {example['parameters'] / 1e6:.1f} M |" in text
+
+
+def test_readme_says_of_the_quick_tier_what_page_05_shows():
+    page = (ROOT / "notebooks" / "05_train_vit.ipynb").read_text(encoding="utf-8")
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    seconds = float(re.search(r"best epoch \d+ of \d+, (\d+) s in all", page)[1])
+    said = float(re.search(r"for less than a minute, to about (\d+) %", text)[1])
+    shown = float(re.search(r"test accuracy ([\d.]+)% ±", page)[1])
+    assert seconds < 60 and abs(said - shown) < 3
 
 
 def test_what_page_05_says_of_the_stored_runs_holds():

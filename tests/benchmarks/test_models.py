@@ -114,7 +114,7 @@ def test_a_competitor_that_breaks_off_is_left_out_and_named(monkeypatch, capsys)
     class Stub:
         def __init__(self, s, name, mode, seconds):
             self.name, self.mode, self.label = name, mode, f"{name}, {mode}"
-            self.first, self.rounds, self.closed = 1.0, [], False
+            self.first, self.rounds = 1.0, []
 
         def start(self):
             if self.name == "KerasHub":
@@ -132,17 +132,18 @@ def test_a_competitor_that_breaks_off_is_left_out_and_named(monkeypatch, capsys)
             return self.rounds[-1][key]
 
         def close(self):
-            self.closed = True
+            closed.append(self.label)
 
     monkeypatch.setitem(measure.__globals__, "Worker", Stub)
     s = benchmark["Sizes"](16, 8, 24, 2, 3, 48, 5, 1, "float32")
-    breaks, names = "CNN", ("vit_keras_lib", "CNN", "KerasHub")
+    closed, breaks, names = [], "CNN", ("vit_keras_lib", "CNN", "KerasHub")
     rows, peak, broken = measure(s, names, 2, 0.1)
     assert [(row["model"], row["train mode"]) for row in rows] == [
         ("vit_keras_lib", "jit"), ("CNN", "no jit")
     ]  # fmt: skip
     assert peak == 5.0
     assert broken == ["KerasHub, jit", "KerasHub, no jit", "CNN, jit"]
+    assert closed[:3] == broken and len(closed) == 7  # each once, and none is left behind
     assert "left out: CNN, jit broke off" in capsys.readouterr().out
     breaks = "vit_keras_lib"
     with pytest.raises(RuntimeError, match="vit_keras_lib, jit"):
