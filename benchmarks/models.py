@@ -329,6 +329,8 @@ def torch_steps(s, maker, mode):
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":  # float32 products on tensor cores, as TensorFlow's and JAX's are
+        torch.set_float32_matmul_precision("high")
     half = torch.autocast(device, torch.bfloat16, enabled=s.dtype == "mixed_bfloat16")
     torch.manual_seed(0)
     model = maker(s).to(device)

@@ -35,6 +35,8 @@ def test_mistakes_say_what_was_said_how_sure_and_what_is_true():
     assert [axis.get_title(loc="left") for axis in (first, second)] == ["rose, 90%", "daisy, 80%"]
     assert first.get_xlabel() == "tulip"
     np.testing.assert_array_equal(second.get_images()[0].get_array(), photos[1])
+    none = plots.show_mistakes([], [], [], [], title="all right")
+    assert not any(axis.get_images() for axis in none.axes)
 
 
 def test_calibration_draws_only_bins_with_answers():

@@ -150,6 +150,24 @@ def test_results_of_another_recipe_are_not_mixed_in(run, flowers, tiny_vit, tmp_
         run(recipe=dataclasses.replace(RECIPE, epochs=3))
 
 
+def test_results_of_another_model_are_not_mixed_in(run, flowers, tiny_vit, tmp_path):
+    first = run(seeds=[0])
+    assert first["models"]["one"]["depth"] == 1
+
+    def compared(**changes):
+        variants = {"one": (lambda recipe: tiny_vit(**changes), RECIPE)}
+        return compare(variants, flowers, [1], tmp_path / "runs", run.path)
+
+    with pytest.raises(ValueError, match=r"another model for 'one'.*'num_heads': 3"):
+        compared(depth=1, num_heads=6)
+    del first["models"]  # as before models were noted
+    write_json(run.path, first)
+    with pytest.raises(ValueError, match=r"another model for 'one'.*parameters"):
+        compared(depth=2)
+    assert not (tmp_path / "runs" / "one-1").exists()
+    assert len(compared(depth=1)["rows"]) == 3
+
+
 def test_a_variant_may_learn_from_other_photos(run, flowers, tiny_vit, tmp_path):
     seen = []
 

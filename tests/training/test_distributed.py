@@ -92,6 +92,19 @@ def run(name, photos, rate=0.0, stem="patch", stop=None):
 
 out.mkdir()
 run("odd", 43, stem="conv", stop=None if how == "one" else 2)
+if how == "devices":
+    steady = vit_keras_lib.Recipe(epochs=1, batch_size=8, warmup_epochs=0, decay=False)
+
+    def small():
+        return vit_keras_lib.ViT((24, 16), 5, 8, 24, 1, 3, 48)
+
+    model, _ = train_data_parallel(small, made_of(16), steady, verbose=0)
+    model.save(out / "steady.keras")
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        train_data_parallel(small, made_of(16), steady, verbose=0)
+    except ValueError as error:
+        (out / "refused.txt").write_text(str(error))
 if keras.backend.backend() == "jax":
     run("random", 40, 0.3)
 """
@@ -139,6 +152,10 @@ def assert_equal_runs(a, b, steps_per_epoch):
 def test_two_devices_train_like_one(tmp_path):
     finish([start("tensorflow", how, tmp_path / how) for how in ("one", "devices")])
     assert_equal_runs(tmp_path / "one" / "odd.npz", tmp_path / "devices" / "odd.npz", 6)
+    # At a constant rate too; and what comes out is an ordinary model.
+    model = keras.models.load_model(tmp_path / "devices" / "steady.keras")
+    assert type(model.optimizer) is keras.optimizers.AdamW
+    assert "mixed_bfloat16 or float32" in (tmp_path / "devices" / "refused.txt").read_text()
 
 
 @pytest.fixture(scope="module")

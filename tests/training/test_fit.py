@@ -103,6 +103,58 @@ def test_an_interrupted_run_goes_on_where_it_was(flowers, tiny_vit, trained, tmp
         train(done, flowers, dataclasses.replace(RECIPE, learning_rate=1.0), run, verbose=0)
 
 
+def test_skipped_steps_do_not_shift_a_resumed_run(flowers, tiny_vit, tmp_path):
+    """In float16 a step whose scaled gradients overflow is skipped, and not counted."""
+    keras.config.set_dtype_policy("mixed_float16")
+    recipe, began = dataclasses.replace(RECIPE, epochs=3), []
+
+    class Overflow(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            began.append(epoch)
+            if began == [0, 1, 2]:
+                assert int(self.model.optimizer.iterations) < 2 * 5
+                raise KeyboardInterrupt
+
+        def on_train_batch_end(self, batch, logs=None):
+            if began == [0] and batch == 0:
+                self.model.optimizer.dynamic_scale.assign(2.0**60)
+
+    with pytest.raises(KeyboardInterrupt, match="after 2 of 3 epochs"):
+        train(fresh(tiny_vit), flowers, recipe, tmp_path, [Overflow()], verbose=0)
+    history = train(fresh(tiny_vit), flowers, recipe, tmp_path, [Overflow()], verbose=0)
+    assert began == [0, 1, 2, 2]
+    assert len(history.epochs["loss"]) == 3
+
+
+def test_a_run_that_a_callback_ended_is_finished(flowers, tiny_vit, tmp_path, stop_after):
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    ended = train(fresh(tiny_vit), flowers, RECIPE, tmp_path, [Enough()], verbose=0)
+    assert ended.stopped
+    assert len(ended.epochs["loss"]) == 2
+    model = tiny_vit()
+    assert train(model, flowers, RECIPE, tmp_path, [stop_after(0)], verbose=0) == ended
+    measured = model.evaluate(flowers.batches("validation", 8), verbose=0, return_dict=True)
+    assert measured["loss"] == pytest.approx(ended.best["val_loss"], rel=1e-4)
+
+
+def test_another_model_does_not_take_up_a_run(flowers, tiny_vit, tmp_path, stop_after):
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(tiny_vit), flowers, RECIPE, tmp_path, [stop_after(2)], verbose=0)
+    other = tiny_vit(num_heads=6)
+    assert other.count_params() == tiny_vit().count_params()
+    with pytest.raises(ValueError, match=r"another recipe, model or data.*'num_heads': 3"):
+        train(other, flowers, RECIPE, tmp_path, verbose=0)
+    keras.config.set_dtype_policy("mixed_float16")
+    half = tiny_vit()
+    before = half.get_weights()
+    with pytest.raises(ValueError, match=r"under 'float32'.*under 'mixed_float16'"):
+        train(half, flowers, RECIPE, tmp_path, verbose=0)
+    assert_same(half.get_weights()[0], before[0])
+
+
 ELSEWHERE = """
 import os, resource, signal, sys
 from pathlib import Path

@@ -79,7 +79,7 @@ def show_mistakes(photos, said, truth, confidence, title=None, columns=6, size=1
     Returns:
         The figure.
     """
-    rows = -(-len(photos) // columns)
+    rows = max(1, -(-len(photos) // columns))
     with style():
         figure, axes = panels(rows, columns, size)
         figure.set_figheight(rows * (size + 0.3) + 0.4)

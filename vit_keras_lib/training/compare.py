@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 from tqdm import tqdm
 
-from vit_keras_lib.training.fit import train
+from vit_keras_lib.training.fit import about_model, train
 from vit_keras_lib.training.recipe import ARCHITECTURE, Recipe
 from vit_keras_lib.training.results import provenance, read_json, write_json
 
@@ -34,12 +34,13 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
         What is in the file: "rows" (variant, seed, validation and test accuracy in [0, 1],
         epochs, best_epoch from 0, steps, seconds, parameters, device, date, and test_looks: how
         often a test photo was read in the run, on average), "recipes" (by variant;
-        the fields of the architecture are those of the model), "data" and "run" (seeds, and the
-        device, versions and date of the last row).
+        the fields of the architecture are those of the model), "models" (by variant, what
+        `about_model` says of each), "data" and "run" (seeds, and the device, versions and date of
+        the last row).
 
     Raises:
-        ValueError: if the file holds results of another recipe or architecture for one of these
-            variants, or of other photos.
+        ValueError: if the file holds results of another recipe or model for one of these variants,
+            or of other photos.
     """
     directory, path = Path(directory), Path(path)
     stored = {"rows": [], "recipes": {}, "data": flowers.about()}
@@ -66,6 +67,7 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
         _refuse_another(
             _settings(recipe.as_done_by(model)), stored["recipes"].get(name), name, path
         )
+        _refuse_another_model(model, stored, name, path)
         history = train(model, drawn, recipe, directory / f"{name}-{seed}", verbose=verbose)
         test = model.evaluate(
             watched.batches("test", recipe.batch_size), verbose=0, return_dict=True
@@ -88,7 +90,8 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
             stored = read_json(path)
         run = provenance(sorted({seed, *(other["seed"] for other in stored["rows"])}))
         recipes = {**stored["recipes"], name: _settings(recipe.as_done_by(model))}
-        stored = {**stored, "rows": [*stored["rows"], row], "recipes": recipes, "run": run}
+        models = {**stored.get("models", {}), name: about_model(model)}
+        stored |= {"rows": [*stored["rows"], row], "recipes": recipes, "models": models, "run": run}
         write_json(path, stored)
     return stored
 
@@ -115,6 +118,18 @@ def _refuse_another(new, known, name, path):
             f"{path.name} holds results of another recipe for {name!r}: "
             + ", ".join(f"{key} was {known[key]}, is {new[key]}" for key in changed)
             + ". Choose another file, or remove it."
+        )
+
+
+def _refuse_another_model(model, stored, name, path):
+    """Raises if there are rows of this variant and another model."""
+    known = stored.get("models", {}).get(name)
+    counts = {row["parameters"] for row in stored["rows"] if row["variant"] == name}
+    if (known and known != about_model(model)) or not counts <= {model.count_params()}:
+        raise ValueError(
+            f"{path.name} holds results of another model for {name!r}: stored {known}, parameters "
+            f"{counts}; wanted {about_model(model)}, {model.count_params()}. Choose another file, "
+            "or remove it."
         )
 
 

@@ -25,6 +25,7 @@ batch, whatever it is shared by.
 
 import contextlib
 import dataclasses
+import functools
 import io
 import math
 import os
@@ -136,8 +137,8 @@ def train_data_parallel(
 
     Raises:
         ValueError: for a backend other than TensorFlow or JAX, unknown devices, a batch that the
-            devices cannot share, `jit_compile=True` on several devices with TensorFlow, a linear
-            probe, and whatever `train` finds.
+            devices cannot share, `jit_compile=True` or mixed_float16 on several devices with
+            TensorFlow, a linear probe, and whatever `train` finds.
     """
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
@@ -159,14 +160,12 @@ def train_data_parallel(
             f"Take a multiple of {len(devices)}: it is the global batch."
         )
     if backend == "tensorflow":
-        import tensorflow as tf
-
         if recipe.jit_compile is True and len(devices) > 1:
             raise ValueError(
                 "Recipe.jit_compile=True does not work on several devices with TensorFlow: XLA "
                 'would look for all weights on one. Use "auto" or False.'
             )
-        distribution = tf.distribute.MirroredStrategy([name.upper() for name in devices])
+        distribution = _strategy(*devices)
         recipe = _clipping_the_sum(recipe)
     else:
         # The photos come in shares already: Keras' own sharding regroups across epochs.
@@ -176,10 +175,22 @@ def train_data_parallel(
             directory = _copy_of_first(Path(directory), process, scratch)
         keras.utils.set_random_seed(recipe.seed)
         model = make_model()
+        if (
+            backend == "tensorflow"
+            and len(devices) > 1
+            and model.dtype_policy.name == "mixed_float16"
+        ):
+            raise ValueError(
+                "mixed_float16 does not work on several devices with TensorFlow: an overflow on "
+                "one that is not the first would not be seen, and spoil all weights. Take "
+                "mixed_bfloat16 or float32, or JAX."
+            )
         shared = _Shared(flowers, len(devices), process, processes)
         verbose = verbose if process == 0 else 0
         with _means_of_whole_batches(model):
-            return model, train(model, shared, recipe, directory, callbacks, verbose)
+            history = train(model, shared, recipe, directory, callbacks, verbose)
+        _clip_as_usual(model.optimizer)
+        return model, history
 
 
 @contextlib.contextmanager
@@ -257,29 +268,50 @@ class _Shared:
         return batches.map(share).prefetch(tf.data.AUTOTUNE)
 
 
-def _clipping_the_sum(recipe):
-    """Returns the same recipe, whose optimizer clips after gradients were summed over replicas.
+@functools.cache
+def _strategy(*devices):
+    """TensorFlow's strategy for these devices; one a process.
+
+    Each strategy counts its collective operations from the start, and the devices would take those
+    of a second one for those of the first.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy([name.upper() for name in devices])
+
+
+class _ClippingTheSum:
+    """An optimizer that clips after gradients were summed over replicas.
 
     Keras' optimizers clip before, each replica its own part: with `clip_norm` that is another
     step than one device takes.
     """
 
-    class ClippingTheSum:
-        def _clip_gradients(self, grads):
-            return grads
+    def _clip_gradients(self, grads):
+        return grads
 
-        def _all_reduce_sum_gradients(self, grads_and_vars):
-            grads, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
-            return list(zip(super()._clip_gradients(list(grads)), variables, strict=True))
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        grads, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
+        return list(zip(super()._clip_gradients(list(grads)), variables, strict=True))
+
+
+def _clipping_the_sum(recipe):
+    """Returns the same recipe, with an optimizer that is also a `_ClippingTheSum`."""
 
     class Shared(type(recipe)):
         def optimizer(self, model, steps_per_epoch):
             optimizer = super().optimizer(model, steps_per_epoch)
             kind = type(optimizer)
-            optimizer.__class__ = type(kind.__name__, (ClippingTheSum, kind), {})
+            optimizer.__class__ = type(kind.__name__, (_ClippingTheSum, kind), {})
             return optimizer
 
     return Shared(**{f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)})
+
+
+def _clip_as_usual(optimizer):
+    """Makes an optimizer again what it was: a class made here could not be loaded from a file."""
+    if isinstance(optimizer, _ClippingTheSum):
+        _, optimizer.__class__ = type(optimizer).__bases__
 
 
 def _copy_of_first(directory, process, scratch):

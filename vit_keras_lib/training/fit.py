@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import io
+import json
 import math
 import os
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from vit_keras_lib.models.cnn import CNN
+from vit_keras_lib.models.vit import ViT
 from vit_keras_lib.training.device import choose_setup, find_device
 from vit_keras_lib.training.fine_tuning import (
     check_fine_tuning,
@@ -34,8 +37,12 @@ class History:
         recipe: the `Recipe`, as a dict; the fields of the architecture are the model's own.
         data: source, protocol, fingerprint and sizes of the photos.
         parameters: number of the model's weights.
-        run: seed, device, backend, versions and date of the epochs that were trained last; for a
-            run that began elsewhere or on another day also "earlier", the same of those before.
+        model: what `about_model` says of it.
+        run: seed, device, backend, versions, date and dtype policy of the epochs that were trained
+            last; for a run that began elsewhere or on another day also "earlier", the same of
+            those before.
+        stopped: whether a callback, such as `keras.callbacks.EarlyStopping`, ended the run before
+            its last epoch.
     """
 
     epochs: dict
@@ -43,7 +50,9 @@ class History:
     recipe: dict
     data: dict
     parameters: int
+    model: dict
     run: dict
+    stopped: bool = False
 
     @property
     def seconds(self):
@@ -56,41 +65,55 @@ class History:
         return {name: values[self.best_epoch] for name, values in self.epochs.items()}
 
 
+def about_model(model):
+    """Returns what tells a model from others: its class and, of a `ViT` or `CNN`, its arguments."""
+    about = {"class": type(model).__name__}
+    if isinstance(model, (ViT, CNN)):
+        about |= {k: v for k, v in model.get_config().items() if k not in ("name", "dtype")}
+    return json.loads(json.dumps(about))  # as it will be read back: no tuples
+
+
 class _Logbook(keras.callbacks.Callback):
     """Logs every epoch, keeps the best weights and, given a directory, what a restart needs.
 
     Best is the highest validation accuracy; of equals, the lowest validation loss. An epoch whose
-    loss is no number is neither logged nor kept. The state of a
-    run is one file, weights, random state and optimizer: the number of its steps tells the epoch.
-    (`keras.callbacks.BackupAndRestore` writes the epoch to a second file, and a process killed
-    between the two would train an epoch twice.)
+    loss is no number is neither logged nor kept. The state of a run is one file: weights, random
+    state, optimizer, and the number of epochs done. (`keras.callbacks.BackupAndRestore` writes the
+    epoch to a second file, and a process killed between the two would train an epoch twice; steps
+    of the optimizer do not tell it, as scaled losses skip some.)
 
     With an average of weights (`SwapEMAWeights`, which must come first) the model holds the average
     at the end of an epoch and its own weights again when the next begins: the state is stored then.
     """
 
-    def __init__(self, directory, about, steps):
+    def __init__(self, directory, about):
         super().__init__()
-        self.directory, self.about, self.steps = directory, about, steps
+        self.directory, self.about, self.stopped = directory, about, False
         self.epochs, self.best_epoch, self.best_weights = {}, None, None
         self.here, self.first_values = about["run"], None
         if directory and (directory / "history.json").exists():
-            stored = read_json(directory / "history.json")
+            stored = {**about, **read_json(directory / "history.json")}
             # What was not yet a field then was not done.
             stored["recipe"] = {**dataclasses.asdict(Recipe()), **stored["recipe"]}
             wanted = {**about, "run": stored["run"]}
             if {key: stored[key] for key in about} != wanted:
                 raise ValueError(
                     f"{directory.name!r} holds a run of another recipe, model or data: stored "
-                    f"{stored['recipe']}, {stored['data']}; wanted {about['recipe']}, "
-                    f"{about['data']}. Choose another directory, or empty it."
+                    f"{stored['recipe']}, {stored['model']}, {stored['data']}; wanted "
+                    f"{about['recipe']}, {about['model']}, {about['data']}. Choose another "
+                    "directory, or empty it."
                 )
             self.epochs, self.best_epoch = stored["epochs"], stored["best_epoch"]
+            self.stopped = stored.get("stopped", False)
             self.about = wanted  # until an epoch is added, it was run where it was
 
     @property
     def done(self):
         return len(self.epochs.get("loss", []))
+
+    @property
+    def finished(self):
+        return self.stopped or self.done == self.about["recipe"]["epochs"]
 
     def _score(self, epoch):
         return self.epochs["val_accuracy"][epoch], -self.epochs["val_loss"][epoch]
@@ -100,10 +123,9 @@ class _Logbook(keras.callbacks.Callback):
         if not self.directory or not (self.directory / "state.npz").exists():
             return 0
         model.optimizer.build(model.trainable_variables)
-        self._load("state", [*model.variables, *model.optimizer.variables])
-        return int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // self.steps
+        return int(self._load("state", [*model.variables, *model.optimizer.variables])["epoch"])
 
-    def _save(self, name, variables):
+    def _save(self, name, variables, **more):
         """Writes variables to a file of a temporary name, then renames it: all or nothing."""
         values = [keras.ops.convert_to_numpy(v) for v in variables]
         # NumPy's files do not know bfloat16.
@@ -111,7 +133,7 @@ class _Logbook(keras.callbacks.Callback):
         partial = self.directory / f".{name}.partial"
         try:
             with open(partial, "wb") as file:
-                np.savez(file, *values)
+                np.savez(file, *values, **more)
             os.replace(partial, self.directory / f"{name}.npz")
         finally:
             partial.unlink(missing_ok=True)
@@ -136,9 +158,20 @@ class _Logbook(keras.callbacks.Callback):
         return table.getvalue()
 
     def _load(self, name, variables):
-        with np.load(self.directory / f"{name}.npz") as stored:
-            for variable, key in zip(variables, stored.files, strict=True):
-                variable.assign(stored[key])
+        """Reads variables, all or none; returns what else is in the file."""
+        with np.load(self.directory / f"{name}.npz") as file:
+            stored = dict(file)
+        values = [stored.pop(key) for key in [*stored] if key.startswith("arr_")]
+        if [value.shape for value in values] != [tuple(v.shape) for v in variables]:
+            raise ValueError(
+                f"{self.directory.name!r} holds {len(values)} variables of a run under "
+                f"{self.about['run'].get('policy')!r}, this one has {len(variables)} under "
+                f"{self.here['policy']!r}. Go on under the same keras.config.set_dtype_policy, "
+                "choose another directory, or empty it."
+            )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return stored
 
     def on_train_begin(self, logs=None):
         if self.best_epoch is None:
@@ -149,7 +182,8 @@ class _Logbook(keras.callbacks.Callback):
         self.epochs = {name: values[:epoch] for name, values in self.epochs.items()}
         if self.directory and epoch:
             with self._storing():
-                self._save("state", [*self.model.variables, *self.model.optimizer.variables])
+                variables = [*self.model.variables, *self.model.optimizer.variables]
+                self._save("state", variables, epoch=epoch)
         self.started = time.perf_counter()
 
     def _check(self, epoch, logs):
@@ -173,7 +207,8 @@ class _Logbook(keras.callbacks.Callback):
         self._sign()
         measures = {
             **{name: float(value) for name, value in logs.items()},
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            # Not float(): it fails for a variable that is mirrored on several devices.
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": time.perf_counter() - self.started,
         }
         for name, value in measures.items():
@@ -188,10 +223,19 @@ class _Logbook(keras.callbacks.Callback):
                 if is_best:
                     self._save("best", self.model.weights)
                 write_text(self.directory / "history.csv", self._table())
-                write_json(self.directory / "history.json", dataclasses.asdict(self.history()))
+                self._note()
+
+    def _note(self):
+        write_json(self.directory / "history.json", dataclasses.asdict(self.history()))
+
+    def on_train_end(self, logs=None):
+        self.stopped = not self.finished  # by another callback
+        if self.directory and self.stopped:
+            with self._storing():
+                self._note()
 
     def history(self):
-        return History(self.epochs, self.best_epoch, **self.about)
+        return History(self.epochs, self.best_epoch, **self.about, stopped=self.stopped)
 
     def restore_best(self, model):
         if self.best_weights is not None:
@@ -225,7 +269,8 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         recipe: a `Recipe`.
         directory: where to keep the state of the run (best weights, last weights) and its log
             (JSON, CSV and, on TensorFlow, TensorBoard's in `tensorboard/`). The same call again
-            goes on after the last finished epoch, or, if all are done, returns the stored result.
+            goes on after the last finished epoch, or, if all are done or a callback ended the run,
+            returns the stored result.
             However often it was interrupted, or killed, the run ends with the weights of one that
             never was, on a CPU to the bit (unless damaged files turn up in a streamed set and
             shorten its epochs). None keeps nothing on disk.
@@ -237,8 +282,8 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
 
     Raises:
         ValueError: if the model has another number of classes or another image size than the
-            photos, the directory holds another run, or the recipe fine-tunes what is no ViT, or
-            more blocks than it has.
+            photos, the directory holds another run, or one under a dtype policy that this cannot
+            go on from, or the recipe fine-tunes what is no ViT, or more blocks than it has.
         FloatingPointError: if the loss is no longer a number; the model then has the best
             weights so far, in the first epoch those it came with.
         KeyboardInterrupt: on Ctrl-C, with the same weights.
@@ -260,13 +305,14 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         "recipe": dataclasses.asdict(recipe.as_done_by(model)),
         "data": flowers.about(),
         "parameters": model.count_params(),
-        "run": provenance(recipe.seed),
+        "model": about_model(model),
+        "run": {**provenance(recipe.seed), "policy": model.dtype_policy.name},
     }
     if directory is not None:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
     steps = math.ceil(flowers.sizes["train"] / recipe.batch_size)
-    logbook = _Logbook(directory, about, steps)
+    logbook = _Logbook(directory, about)
     if recipe == dataclasses.replace(recipe, frozen_blocks=None, lora_rank=None, probe=False):
         return _fit(model, flowers, recipe, steps, logbook, callbacks, verbose)
     try:
@@ -297,7 +343,7 @@ def _fit_head(model, flowers, recipe, steps, logbook, callbacks, verbose):
     config = {**head.get_config(), "name": "copy_of_head"}
     copy = keras.Sequential([keras.Input(head.input.shape[1:]), type(head).from_config(config)])
     copy.set_weights(head.get_weights())
-    if logbook.done < recipe.epochs:
+    if not logbook.finished:
         flowers = with_features(flowers, model, recipe.batch_size)
     try:
         return _fit(copy, flowers, recipe, steps, logbook, callbacks, verbose)
@@ -306,7 +352,7 @@ def _fit_head(model, flowers, recipe, steps, logbook, callbacks, verbose):
 
 
 def _fit(model, flowers, recipe, steps, logbook, callbacks, verbose):
-    finished, directory = logbook.done == recipe.epochs, logbook.directory
+    finished, directory = logbook.finished, logbook.directory
     if finished:
         logbook.restore_best(model)
     _compile(model, recipe, steps)
