@@ -1,6 +1,6 @@
 """How fast Vision Transformers of equal sizes are, and what memory they take, side by side.
 
-    python benchmarks/models.py [--sides 64 96] [--batch 32] [--rounds 5] [--out results/speed.json]
+    python benchmarks/models.py [--sides 64 96] [--batch 32] [--rounds 5] [--out build/speed.json]
     python benchmarks/models.py --patch 16 --models vit_keras_lib "convolutional stem" CNN \
         --sides 64 96 128 192 256 --batch 32 --out results/vit_vs_cnn_cost.json
     KERAS_BACKEND=jax python benchmarks/models.py --variant B/16 --dtype mixed_bfloat16 --batch 256

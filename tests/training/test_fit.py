@@ -10,6 +10,7 @@ import pytest
 
 from vit_keras_lib import Recipe, train
 from vit_keras_lib.training import device_name, read_json, write_json
+from vit_keras_lib.training.fit import about_model
 
 RECIPE = Recipe(
     epochs=8, batch_size=8, learning_rate=3e-3, warmup_epochs=1, augment="none", mix=False, ema=0.5
@@ -147,6 +148,9 @@ def test_another_model_does_not_take_up_a_run(flowers, tiny_vit, tmp_path, stop_
     assert other.count_params() == tiny_vit().count_params()
     with pytest.raises(ValueError, match=r"another recipe, model or data.*'num_heads': 3"):
         train(other, flowers, RECIPE, tmp_path, verbose=0)
+    # This one computes the same, and may have been read with arrays as arguments.
+    same = about_model(tiny_vit(pixel_mean=np.full(3, 127.5), remat=True))
+    assert same == about_model(tiny_vit(pixel_mean=[127.5] * 3))
     keras.config.set_dtype_policy("mixed_float16")
     half = tiny_vit()
     before = half.get_weights()

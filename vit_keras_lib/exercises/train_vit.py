@@ -104,7 +104,7 @@ LEARNING_RATES = Exercise(
         ),
         Mistake(
             "A straight line down",
-            "That is another schedule: slower at first, faster at the end.",
+            "That is another schedule: faster at both ends, slower in the middle.",
             _rates(lambda *a: 1 - _fallen(*a)),
         ),
         Mistake(
@@ -128,8 +128,8 @@ LEARNING_RATES = Exercise(
             lambda steps, w, peak: learning_rates(steps, w, 1.0),
         ),
     ],
-    insight="half of the fall is spent between a quarter and three quarters of the way: the\n"
-    "cosine lingers near the peak and near 0, where a straight line hurries on.",
+    insight="seven tenths of the fall lie in the middle half of the steps: the cosine lingers\n"
+    "near the peak and near 0, where a straight line falls as fast as anywhere.",
 )
 
 # --- 2. The label of a CutMix -----------------------------------------------------------------

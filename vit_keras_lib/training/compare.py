@@ -123,13 +123,12 @@ def _refuse_another(new, known, name, path):
 
 def _refuse_another_model(model, stored, name, path):
     """Raises if there are rows of this variant and another model."""
-    known = stored.get("models", {}).get(name)
+    known, new = stored.get("models", {}).get(name, {}), about_model(model)
     counts = {row["parameters"] for row in stored["rows"] if row["variant"] == name}
-    if (known and known != about_model(model)) or not counts <= {model.count_params()}:
+    if {**new, **known} != new or not counts <= {model.count_params()}:
         raise ValueError(
             f"{path.name} holds results of another model for {name!r}: stored {known}, parameters "
-            f"{counts}; wanted {about_model(model)}, {model.count_params()}. Choose another file, "
-            "or remove it."
+            f"{counts}; wanted {new}, {model.count_params()}. Choose another file, or remove it."
         )
 
 

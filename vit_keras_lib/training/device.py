@@ -88,7 +88,7 @@ def choose_setup(device):
 
     Half precision where the device is made for it. XLA: on an accelerator, where it fuses what
     would be many small kernels; not in TensorFlow on a CPU, where it speeds up attention to few
-    tokens, and slows down convolutions and many tokens; JAX is XLA.
+    tokens and slows down convolutions, and many tokens on some machines; JAX is XLA.
     With several GPUs in TensorFlow it depends on how many are trained on: Keras sees to that.
     """
     if device.backend == "torch" or (device.backend == "tensorflow" and device.count > 1):

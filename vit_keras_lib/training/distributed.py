@@ -128,7 +128,8 @@ def train_data_parallel(
         directory: as in `train`. Process 0 reads and writes it; the others are sent what they
             need to go on, so no shared disk is needed.
         devices: names such as "gpu:0"; None takes all GPUs or TPUs, or without any all logical
-            CPU devices. Several processes always use all devices.
+            CPU devices. Several processes always use all devices; one process on TensorFlow, if
+            it trains more than once on several, the same each time.
         callbacks: further Keras callbacks, in every process.
         verbose: as in `keras.Model.fit`, for process 0; the others are silent.
 
@@ -166,7 +167,8 @@ def train_data_parallel(
                 'would look for all weights on one. Use "auto" or False.'
             )
         distribution = _strategy(*devices)
-        recipe = _clipping_the_sum(recipe)
+        if len(devices) > 1:
+            recipe = _clipping_the_sum(recipe)
     else:
         # The photos come in shares already: Keras' own sharding regroups across epochs.
         distribution = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
@@ -234,7 +236,7 @@ def _checked(devices, processes):
         raise ValueError(f"devices={devices!r}; choose some of {known}, each once.")
     if processes > 1 and set(wanted) != set(every):
         raise ValueError(f"devices={devices!r}; {processes} processes always use all of {every}.")
-    return wanted
+    return [name for name in known if name in wanted]
 
 
 class _Shared:
@@ -270,7 +272,7 @@ class _Shared:
 
 @functools.cache
 def _strategy(*devices):
-    """TensorFlow's strategy for these devices; one a process.
+    """TensorFlow's strategy for these devices, the same one each time.
 
     Each strategy counts its collective operations from the start, and the devices would take those
     of a second one for those of the first.

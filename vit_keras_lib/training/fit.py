@@ -66,11 +66,16 @@ class History:
 
 
 def about_model(model):
-    """Returns what tells a model from others: its class and, of a `ViT` or `CNN`, its arguments."""
+    """Returns what tells a model from others: its class and, of a `ViT` or `CNN`, its arguments.
+
+    Without those that change neither what it computes nor what it learns.
+    """
     about = {"class": type(model).__name__}
     if isinstance(model, (ViT, CNN)):
-        about |= {k: v for k, v in model.get_config().items() if k not in ("name", "dtype")}
-    return json.loads(json.dumps(about))  # as it will be read back: no tuples
+        aside = ("name", "dtype", "trainable", "remat", "resize_rule")
+        about |= {k: v for k, v in model.get_config().items() if k not in aside}
+    # As it will be read back: no tuples, no arrays.
+    return json.loads(json.dumps(about, default=lambda value: np.asarray(value).tolist()))
 
 
 class _Logbook(keras.callbacks.Callback):
@@ -92,9 +97,10 @@ class _Logbook(keras.callbacks.Callback):
         self.epochs, self.best_epoch, self.best_weights = {}, None, None
         self.here, self.first_values = about["run"], None
         if directory and (directory / "history.json").exists():
-            stored = {**about, **read_json(directory / "history.json")}
-            # What was not yet a field then was not done.
+            stored = {"model": {}, **read_json(directory / "history.json")}
+            # What was not yet a field then was not done; what was not yet noted is not compared.
             stored["recipe"] = {**dataclasses.asdict(Recipe()), **stored["recipe"]}
+            stored["model"] = {**about["model"], **stored["model"]}
             wanted = {**about, "run": stored["run"]}
             if {key: stored[key] for key in about} != wanted:
                 raise ValueError(
@@ -166,8 +172,9 @@ class _Logbook(keras.callbacks.Callback):
             raise ValueError(
                 f"{self.directory.name!r} holds {len(values)} variables of a run under "
                 f"{self.about['run'].get('policy')!r}, this one has {len(variables)} under "
-                f"{self.here['policy']!r}. Go on under the same keras.config.set_dtype_policy, "
-                "choose another directory, or empty it."
+                f"{self.here['policy']!r}; number or shapes differ. If the policies do, go on "
+                "under that of then (keras.config.set_dtype_policy); else choose another "
+                "directory, or empty it."
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
@@ -273,7 +280,8 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
             returns the stored result.
             However often it was interrupted, or killed, the run ends with the weights of one that
             never was, on a CPU to the bit (unless damaged files turn up in a streamed set and
-            shorten its epochs). None keeps nothing on disk.
+            shorten its epochs, or your own callbacks, which begin anew, count epochs). None keeps
+            nothing on disk.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
