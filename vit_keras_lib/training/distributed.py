@@ -160,15 +160,16 @@ def train_data_parallel(
             f"Recipe.batch_size={recipe.batch_size} cannot be shared by {len(devices)} devices. "
             f"Take a multiple of {len(devices)}: it is the global batch."
         )
+    replicas = backend == "tensorflow" and len(devices) > 1
+    if replicas and recipe.jit_compile is True:
+        raise ValueError(
+            "Recipe.jit_compile=True does not work on several devices with TensorFlow: XLA would "
+            'look for all weights on one. Use "auto" or False.'
+        )
+    if replicas:
+        recipe = _clipping_the_sum(recipe)
     if backend == "tensorflow":
-        if recipe.jit_compile is True and len(devices) > 1:
-            raise ValueError(
-                "Recipe.jit_compile=True does not work on several devices with TensorFlow: XLA "
-                'would look for all weights on one. Use "auto" or False.'
-            )
         distribution = _strategy(*devices)
-        if len(devices) > 1:
-            recipe = _clipping_the_sum(recipe)
     else:
         # The photos come in shares already: Keras' own sharding regroups across epochs.
         distribution = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
@@ -177,11 +178,7 @@ def train_data_parallel(
             directory = _copy_of_first(Path(directory), process, scratch)
         keras.utils.set_random_seed(recipe.seed)
         model = make_model()
-        if (
-            backend == "tensorflow"
-            and len(devices) > 1
-            and model.dtype_policy.name == "mixed_float16"
-        ):
+        if replicas and model.dtype_policy.name == "mixed_float16":
             raise ValueError(
                 "mixed_float16 does not work on several devices with TensorFlow: an overflow on "
                 "one that is not the first would not be seen, and spoil all weights. Take "

@@ -277,11 +277,10 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
         directory: where to keep the state of the run (best weights, last weights) and its log
             (JSON, CSV and, on TensorFlow, TensorBoard's in `tensorboard/`). The same call again
             goes on after the last finished epoch, or, if all are done or a callback ended the run,
-            returns the stored result.
-            However often it was interrupted, or killed, the run ends with the weights of one that
-            never was, on a CPU to the bit (unless damaged files turn up in a streamed set and
-            shorten its epochs, or your own callbacks, which begin anew, count epochs). None keeps
-            nothing on disk.
+            returns the stored result. However often it was interrupted, or killed, the run ends
+            with the weights of one that never was, on a CPU to the bit (unless damaged files turn
+            up in a streamed set and shorten its epochs, or your own callbacks, which begin anew,
+            count epochs). None keeps nothing on disk.
         callbacks: further Keras callbacks.
         verbose: as in `keras.Model.fit`.
 
