@@ -288,7 +288,10 @@ def test_what_page_08_says_of_wrong_comparisons_holds():
         for name in ("this library", "TensorFlow tutorial")
     )
     assert 3 < ours[0]["epochs"] / theirs[0]["epochs"] < 3.5
-    minutes = [np.mean([row["seconds"] for row in of]) for of in (ours, theirs)]
+    here = theirs[0]["device"]  # seconds of one machine only: cores differ
+    minutes = [
+        np.mean([row["seconds"] for row in of if row["device"] == here]) for of in (ours, theirs)
+    ]
     assert minutes[0] / minutes[1] == pytest.approx(8, abs=1)
     rows = stored(f"data_{REAL}")["rows"]
     rows = [row for row in rows if row["variant"].rsplit(", ", 1)[0] in WAYS]
