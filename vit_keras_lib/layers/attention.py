@@ -92,12 +92,15 @@ class SelfAttention(keras.layers.Layer):
             heads = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))  # (B, T, k, d)
         else:
             heads = ops.dot_product_attention(*ops.unstack(self._heads(x), 3, axis=2))
-        y = self.projection(ops.reshape(heads, ops.shape(x)))  # (B, T, k, d) -> (B, T, dim)
+        y = self.projection(ops.reshape(heads, (-1, x.shape[-1])))  # -> (B * T, dim)
+        y = ops.reshape(y, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
         return (y, weights) if return_attention_scores else y
 
     def _heads(self, x):
         """Makes q, k and v of all heads: (B, T, dim) -> (B, T, 3, k, d)."""
-        return ops.reshape(self.qkv(x), (-1, ops.shape(x)[1], 3, self.num_heads, self.head_dim))
+        # As one matrix: only after a product of two matrices does TensorFlow fuse the bias on a CPU.
+        qkv = self.qkv(ops.reshape(x, (-1, x.shape[-1])))  # (B, T, dim) -> (B * T, 3 * dim)
+        return ops.reshape(qkv, (-1, ops.shape(x)[1], 3, self.num_heads, self.head_dim))
 
     def weights_and_values(self, x):
         """Returns who looks where, and what is to be seen there.

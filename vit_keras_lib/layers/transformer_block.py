@@ -123,8 +123,11 @@ class TransformerBlock(keras.layers.Layer):
             self.scale2 = self.add_weight(name="scale2", shape=(dim,), initializer=start)
 
     def _mlp(self, x, training):
-        x = self.drop(self.mlp_hidden(x), training=training)  # (B, T, dim) -> (B, T, mlp_dim)
-        return self.drop(self.mlp_output(x), training=training)  # -> (B, T, dim)
+        # As one matrix: then TensorFlow on a CPU computes bias and GELU inside the product.
+        tokens = ops.reshape(x, (-1, x.shape[-1]))  # (B, T, dim) -> (B * T, dim)
+        tokens = self.drop(self.mlp_hidden(tokens), training=training)  # -> (B * T, mlp_dim)
+        tokens = self.drop(self.mlp_output(tokens), training=training)  # -> (B * T, dim)
+        return ops.reshape(tokens, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
 
     def call(self, x, training=None, return_attention_scores=False):
         """Runs the block.
