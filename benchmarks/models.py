@@ -133,7 +133,8 @@ def blind_model(s):
 
     def call(self, x, training=None, return_attention_scores=False):
         own = ops.sum(self._heads(x), axis=2)  # (B, T, 3, k, d) -> (B, T, k, d)
-        return self.projection(ops.reshape(own, ops.shape(x)))  # -> (B, T, dim)
+        y = self.projection(ops.reshape(own, (-1, s.dim)))  # -> (B * T, dim)
+        return ops.reshape(y, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
 
     SelfAttention.call = call  # this process has this one model only
     return our_model(s)

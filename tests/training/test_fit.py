@@ -349,6 +349,20 @@ def test_a_run_from_before_a_field_was_added_is_taken_up(flowers, tiny_vit, tmp_
         train(tiny_vit(), flowers, dataclasses.replace(recipe, layer_decay=0.5), tmp_path)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow traces steps")
+@pytest.mark.parametrize("changes", [{}, {"frozen_blocks": 1}])
+def test_a_training_step_is_traced_once(flowers, tiny_vit, monkeypatch, changes):
+    traces, step = [], keras.Model.train_step
+
+    def train_step(model, data):
+        traces.append(None)
+        return step(model, data)
+
+    monkeypatch.setattr(keras.Model, "train_step", train_step)
+    train(tiny_vit(), flowers, dataclasses.replace(RECIPE, epochs=1, **changes), verbose=0)
+    assert len(traces) == 1
+
+
 @pytest.mark.parametrize("changes", [{"num_classes": 4}, {"image_size": (24, 24)}])
 def test_a_model_for_other_photos_is_refused(flowers, tiny_vit, changes):
     with pytest.raises(ValueError, match=r"image_size=flowers.image_size"):

@@ -128,7 +128,6 @@ class _Logbook(keras.callbacks.Callback):
         """Takes up the stored state; returns the epoch to go on with, from 0."""
         if not self.directory or not (self.directory / "state.npz").exists():
             return 0
-        model.optimizer.build(model.trainable_variables)
         return int(self._load("state", [*model.variables, *model.optimizer.variables])["epoch"])
 
     def _save(self, name, variables, **more):
@@ -343,6 +342,11 @@ def _compile(model, recipe, steps):
         metrics=["accuracy"],
         jit_compile=jit_compile,
     )
+    # Variables made within the first step would have TensorFlow trace that step twice.
+    model.optimizer.build(model.trainable_variables)
+    any_answer = np.zeros((1, model.output_shape[-1]), "float32")
+    model.compute_metrics(None, any_answer, any_answer)
+    model.reset_metrics()
 
 
 def _fit_head(model, flowers, recipe, steps, logbook, callbacks, verbose):
