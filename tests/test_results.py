@@ -119,6 +119,31 @@ def test_readme_quotes_the_speed_as_stored():
     )
 
 
+def test_readme_quotes_how_cost_grows_with_tokens():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    stored = read_json(RESULTS / "speed_xeon.json")
+    rows = {(row["model"], row["tokens"]): row for row in stored["rows"]}
+    tokens = [size["tokens"] for size in stored["sizes"]]
+    assert f"| tokens | {' | '.join(map(str, tokens))} |" in text
+    names = {
+        "KerasHub": "KerasHub",
+        "keras.io example": "the construction of the keras.io example",
+        "PyTorch compiled": "PyTorch, compiled",
+        "no attention": "the same dense layers, whose tokens do not attend at all",
+        "vit_keras_lib, remat": "ours with `remat=True`",
+    }
+    for name, title in names.items():
+        of = [rows.get((name, n)) for n in tokens]
+        cells = [f"{1 / row['train, ratio to ours']:.1f}" if row else "out of memory" for row in of]
+        assert f"| {' | '.join([title, *cells])} |" in text
+    memory = {"vit_keras_lib": "peak memory (GB)", "vit_keras_lib, remat": "with `remat=True`"}
+    for name, title in memory.items():
+        cells = [f"{rows[name, n]['peak memory, GB']:.1f}" for n in tokens]
+        assert f"| {' | '.join([title, *cells])} |" in text
+    broken = {size["tokens"]: size["broke off"] for size in stored["sizes"] if size["broke off"]}
+    assert broken == {576: ["keras.io example, jit", "keras.io example, no jit"]}
+
+
 def cost(rows):
     """Epochs and minutes of runs, as README gives them."""
     minutes = mean(row["seconds"] for row in rows) / 60

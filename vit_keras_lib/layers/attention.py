@@ -98,7 +98,7 @@ class SelfAttention(keras.layers.Layer):
 
     def _heads(self, x):
         """Makes q, k and v of all heads: (B, T, dim) -> (B, T, 3, k, d)."""
-        # As one matrix: only after a product of two matrices does TensorFlow fuse the bias on a CPU.
+        # As one matrix: only then TensorFlow on a CPU adds the bias inside the product.
         qkv = self.qkv(ops.reshape(x, (-1, x.shape[-1])))  # (B, T, dim) -> (B * T, 3 * dim)
         return ops.reshape(qkv, (-1, ops.shape(x)[1], 3, self.num_heads, self.head_dim))
 
