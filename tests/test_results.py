@@ -88,21 +88,23 @@ def test_readme_quotes_the_pipeline_as_stored():
     assert f"within {scale['peak memory, GB']:.1f} GB" in text
 
 
+PEERS = {
+    "KerasHub": "KerasHub",
+    "keras.io example": "the construction of the keras.io example",
+    "PyTorch eager": "PyTorch, eager",
+    "PyTorch compiled": "PyTorch, compiled",
+    "no attention": "the same dense layers, whose tokens do not attend at all",
+}
+
+
 def test_readme_quotes_the_speed_as_stored():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     machines = [read_json(RESULTS / f"speed_{name}.json") for name in ("epyc", "xeon")]
     machines = [
         {row["model"]: row for row in stored["rows"] if row["tokens"] == 144} for stored in machines
     ]
-    peers = {
-        "KerasHub": "KerasHub",
-        "keras.io example": "the construction of the keras.io example",
-        "PyTorch eager": "PyTorch, eager",
-        "PyTorch compiled": "PyTorch, compiled",
-        "no attention": "the same dense layers, whose tokens do not attend at all",
-    }
     kinds = [(kind, rows) for kind in ("train", "inference") for rows in machines]
-    for name, title in peers.items():
+    for name, title in PEERS.items():
         cells = [
             f"{1 / rows[name][f'{kind}, ratio to ours']:.1f}" if name in rows else ""
             for kind, rows in kinds
@@ -125,13 +127,7 @@ def test_readme_quotes_how_cost_grows_with_tokens():
     rows = {(row["model"], row["tokens"]): row for row in stored["rows"]}
     tokens = [size["tokens"] for size in stored["sizes"]]
     assert f"| tokens | {' | '.join(map(str, tokens))} |" in text
-    names = {
-        "KerasHub": "KerasHub",
-        "keras.io example": "the construction of the keras.io example",
-        "PyTorch compiled": "PyTorch, compiled",
-        "no attention": "the same dense layers, whose tokens do not attend at all",
-        "vit_keras_lib, remat": "ours with `remat=True`",
-    }
+    names = {**PEERS, "vit_keras_lib, remat": "ours with `remat=True`"}
     for name, title in names.items():
         of = [rows.get((name, n)) for n in tokens]
         cells = [f"{1 / row['train, ratio to ours']:.1f}" if row else "out of memory" for row in of]

@@ -342,11 +342,6 @@ def _compile(model, recipe, steps):
         metrics=["accuracy"],
         jit_compile=jit_compile,
     )
-    # Variables made within the first step would have TensorFlow trace that step twice.
-    model.optimizer.build(model.trainable_variables)
-    any_answer = np.zeros((1, model.output_shape[-1]), "float32")
-    model.compute_metrics(None, any_answer, any_answer)
-    model.reset_metrics()
 
 
 def _fit_head(model, flowers, recipe, steps, logbook, callbacks, verbose):
@@ -369,6 +364,11 @@ def _fit(model, flowers, recipe, steps, logbook, callbacks, verbose):
     _compile(model, recipe, steps)
     if finished:
         return logbook.history()
+    # Variables made within the first step would have TensorFlow trace that step twice.
+    model.optimizer.build(model.trainable_variables)
+    any_answer = np.zeros((1, model.output_shape[-1]), "float32")
+    model.compute_metrics(None, any_answer, any_answer)
+    model.reset_metrics()
     first_epoch = logbook.resume(model)
     batches = flowers.batches(
         "train",
