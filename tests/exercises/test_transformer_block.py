@@ -143,7 +143,7 @@ def test_the_block_is_that_of_the_library():
     def of(f):
         return lambda x: np.asarray(f(x[None]))[0]
 
-    parts = layer.norm1, layer.attention, layer.norm2, lambda x: layer._mlp(x, False)
+    parts = layer.norm1, layer.attention, layer.norm2, layer.mlp
     np.testing.assert_allclose(page.block(x, *map(of, parts)), out, atol=1e-5)
 
 

@@ -69,7 +69,7 @@ def _open_block(block, x, normed, probe):
     if block.layer_scale is not None:
         branch = branch * ops.cast(block.scale1, branch.dtype)
     x = x + branch
-    branch = block.mlp_output(block.mlp_hidden(block.norm2(x)))
+    branch = block.mlp(block.norm2(x))
     if block.layer_scale is not None:
         branch = branch * ops.cast(block.scale2, branch.dtype)
     return x + branch, weights

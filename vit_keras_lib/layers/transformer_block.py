@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from vit_keras_lib.layers.attention import SelfAttention
+from vit_keras_lib.layers.gradients import in_one_pass, trains_on_tensorflow_cpu
 
 
 def _gelu(x):
@@ -94,11 +95,7 @@ class TransformerBlock(keras.layers.Layer):
         )
         self.norm2 = norm(epsilon=epsilon, dtype=policy, name="norm2")
         self.mlp_hidden = dense(
-            mlp_dim,
-            activation=ACTIVATIONS[activation],
-            kernel_initializer="lecun_normal",
-            dtype=policy,
-            name="mlp_hidden",
+            mlp_dim, kernel_initializer="lecun_normal", dtype=policy, name="mlp_hidden"
         )
         self.drop = keras.layers.Dropout(dropout, dtype=policy, name="drop")
         # One draw for each image and branch: noise of shape (B, 1, 1).
@@ -122,10 +119,15 @@ class TransformerBlock(keras.layers.Layer):
             self.scale1 = self.add_weight(name="scale1", shape=(dim,), initializer=start)
             self.scale2 = self.add_weight(name="scale2", shape=(dim,), initializer=start)
 
-    def _mlp(self, x, training):
+    def mlp(self, x, training=None):
+        """Runs the MLP alone on normed tokens: (B, T, dim) -> (B, T, dim)."""
+        activation = ACTIVATIONS[self.activation]
+        if trains_on_tensorflow_cpu(training):
+            activation = in_one_pass(activation)
         # As one matrix: then TensorFlow on a CPU computes bias and GELU inside the product.
         tokens = ops.reshape(x, (-1, x.shape[-1]))  # (B, T, dim) -> (B * T, dim)
-        tokens = self.drop(self.mlp_hidden(tokens), training=training)  # -> (B * T, mlp_dim)
+        tokens = activation(self.mlp_hidden(tokens))  # -> (B * T, mlp_dim)
+        tokens = self.drop(tokens, training=training)
         tokens = self.drop(self.mlp_output(tokens), training=training)  # -> (B * T, dim)
         return ops.reshape(tokens, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
 
@@ -147,7 +149,7 @@ class TransformerBlock(keras.layers.Layer):
             )
 
         def think(x):
-            return self._mlp(self.norm2(x), training)
+            return self.mlp(self.norm2(x), training)
 
         if self.remat and training:
             attend, think = keras.remat(attend), keras.remat(think)
