@@ -3,8 +3,6 @@
 import keras
 from keras import ops
 
-from vit_keras_lib.layers.gradients import attend, trains_on_tensorflow_cpu
-
 # On TensorFlow Keras has no fused attention, and its einsum trains slower than matmul on a CPU.
 HAS_FUSED_ATTENTION = keras.backend.backend() != "tensorflow"
 
@@ -88,17 +86,12 @@ class SelfAttention(keras.layers.Layer):
         needs_weights = return_attention_scores or self.locality or (training and self.dropout > 0)
         # JAX has no float16 attention on a CPU.
         fused = HAS_FUSED_ATTENTION and self.compute_dtype != "float16"
-        by_hand = trains_on_tensorflow_cpu(training) and self.compute_dtype == "float32"
-        if needs_weights or not (fused or by_hand):
+        if needs_weights or not fused:
             weights, value = self.weights_and_values(x)
             dropped = self.drop(ops.cast(weights, value.dtype), training=training)
             heads = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))  # (B, T, k, d)
-        elif fused:
-            heads = ops.dot_product_attention(*ops.unstack(self._heads(x), 3, axis=2))
         else:
-            query, key, value = self._split(x)
-            heads = ops.custom_gradient(attend)(query * self.head_dim**-0.5, key, value)
-            heads = ops.transpose(heads, (0, 2, 1, 3))  # (B, k, T, d) -> (B, T, k, d)
+            heads = ops.dot_product_attention(*ops.unstack(self._heads(x), 3, axis=2))
         y = self.projection(ops.reshape(heads, (-1, x.shape[-1])))  # -> (B * T, dim)
         y = ops.reshape(y, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
         return (y, weights) if return_attention_scores else y
@@ -108,11 +101,6 @@ class SelfAttention(keras.layers.Layer):
         # As one matrix: only then TensorFlow on a CPU adds the bias inside the product.
         qkv = self.qkv(ops.reshape(x, (-1, x.shape[-1])))  # (B, T, dim) -> (B * T, 3 * dim)
         return ops.reshape(qkv, (-1, ops.shape(x)[1], 3, self.num_heads, self.head_dim))
-
-    def _split(self, x):
-        """Makes q, k and v, each (B, k, T, d), of tokens (B, T, dim)."""
-        # One unstack: the gradient of three slices would write three padded copies.
-        return ops.unstack(ops.transpose(self._heads(x), (2, 0, 3, 1, 4)), 3)
 
     def weights_and_values(self, x):
         """Returns who looks where, and what is to be seen there.
@@ -124,7 +112,8 @@ class SelfAttention(keras.layers.Layer):
             Attention weights, float32 (B, heads, T, T), rows are queries and sum to 1; values
             (B, heads, T, d).
         """
-        query, key, value = self._split(x)
+        # One unstack: the gradient of three slices would write three padded copies.
+        query, key, value = ops.unstack(ops.transpose(self._heads(x), (2, 0, 3, 1, 4)), 3)
         scale = 1 / self.temperature if self.locality else self.head_dim**-0.5
         logits = ops.matmul(query * scale, ops.transpose(key, (0, 1, 3, 2)))  # (B, k, T, T)
         # In half precision the rows would sum to 1 only within 3e-3.

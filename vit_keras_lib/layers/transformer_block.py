@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from vit_keras_lib.layers.attention import SelfAttention
-from vit_keras_lib.layers.gradients import in_one_pass, trains_on_tensorflow_cpu
+from vit_keras_lib.layers.one_pass import in_one_pass, trains_on_tensorflow_cpu
 
 
 def _gelu(x):

@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vit_keras_lib import SelfAttention, TransformerBlock
-from vit_keras_lib.layers import attention, gradients, transformer_block
+from vit_keras_lib import TransformerBlock
+from vit_keras_lib.layers import one_pass, transformer_block
 from vit_keras_lib.layers.transformer_block import ACTIVATIONS
 
 on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="elsewhere gradients are the backend's own"
+    keras.backend.backend() != "tensorflow", reason="elsewhere the step is compiled as it is"
 )
 DTYPES = ["float32", "bfloat16", "float16"]
 
@@ -30,14 +30,14 @@ def slopes(function, inputs, slope):
 
 def test_only_training_with_tensorflow_on_a_cpu_needs_help(monkeypatch):
     here = keras.backend.backend() == "tensorflow"
-    assert gradients.trains_on_tensorflow_cpu(True) is here
-    assert not gradients.trains_on_tensorflow_cpu(False)
-    assert not gradients.trains_on_tensorflow_cpu(None)
+    assert one_pass.trains_on_tensorflow_cpu(True) is here
+    assert not one_pass.trains_on_tensorflow_cpu(False)
+    assert not one_pass.trains_on_tensorflow_cpu(None)
     if here:
         import tensorflow as tf
 
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
-        assert not gradients.trains_on_tensorflow_cpu(True)
+        assert not one_pass.trains_on_tensorflow_cpu(True)
 
 
 @on_tensorflow
@@ -46,8 +46,8 @@ def test_only_training_with_tensorflow_on_a_cpu_needs_help(monkeypatch):
 def test_one_pass_is_the_same_function_with_the_same_gradient(name, dtype):
     function = ACTIVATIONS[name]
     x, slope = draws((5, 40), (5, 40), dtype=dtype)
-    compiled = gradients.in_one_pass(function)
-    assert compiled is gradients.in_one_pass(function)  # else each block would compile its own
+    compiled = one_pass.in_one_pass(function)
+    assert compiled is one_pass.in_one_pass(function)  # else each block would compile its own
     tolerance = {"float32": 1e-5, "bfloat16": 3e-2, "float16": 4e-3}[dtype]
     difference = ops.cast(compiled(x), "float32") - ops.cast(function(x), "float32")
     assert compiled(x).dtype == x.dtype
@@ -57,27 +57,14 @@ def test_one_pass_is_the_same_function_with_the_same_gradient(name, dtype):
 
 
 @on_tensorflow
-def test_attention_has_the_gradient_that_the_backend_finds():
-    def plain(query, key, value):
-        weights = ops.softmax(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))), axis=-1)
-        return ops.matmul(weights, value)
-
-    *inputs, slope = draws(*[(2, 3, 9, 8)] * 4)
-    by_hand = ops.custom_gradient(gradients.attend)
-    np.testing.assert_array_equal(by_hand(*inputs), plain(*inputs))
-    expected = slopes(plain, inputs, slope)
-    for ours, theirs in zip(slopes(by_hand, inputs, slope), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
-
-
-@on_tensorflow
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("jit", [False, True])
-def test_a_step_is_the_step_of_the_backends_gradients(monkeypatch, jit, remat):
+def test_a_step_is_the_step_without_it(monkeypatch, jit, remat):
     x, stepped = ops.convert_to_numpy(draws((4, 7, 24))[0]), {}
-    for by_hand in (False, True):
-        for module in (attention, transformer_block):
-            monkeypatch.setattr(module, "trains_on_tensorflow_cpu", lambda _, on=by_hand: on)
+    for compiled in (False, True):
+        monkeypatch.setattr(
+            transformer_block, "trains_on_tensorflow_cpu", lambda _, on=compiled: on
+        )
         keras.utils.set_random_seed(0)
         inputs = keras.Input(x.shape[1:])
         block = TransformerBlock(3, 40, layer_scale=0.5, remat=remat)
@@ -85,7 +72,7 @@ def test_a_step_is_the_step_of_the_backends_gradients(monkeypatch, jit, remat):
         model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=jit)
         before = model.get_weights()
         model.train_on_batch(x, np.ones_like(x))
-        stepped[by_hand] = [b - a for a, b in zip(before, model.get_weights(), strict=True)]
+        stepped[compiled] = [b - a for a, b in zip(before, model.get_weights(), strict=True)]
     for ours, theirs in zip(stepped[True], stepped[False], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
         assert np.abs(theirs).max() > 0
@@ -108,18 +95,3 @@ def test_what_does_not_train_is_free_of_it():
 
     assert compiled(training=True)
     assert not compiled() and not compiled(training=False)
-
-
-@on_tensorflow
-def test_scores_dropped_weights_and_half_precision_keep_the_backends_gradient(monkeypatch):
-    def refuse(*inputs):
-        raise AssertionError("no place for the gradient by hand")
-
-    monkeypatch.setattr(attention, "attend", refuse)
-    (x,) = draws((2, 7, 24))
-    SelfAttention(3)(x, training=True, return_attention_scores=True)
-    SelfAttention(3, dropout=0.5)(x, training=True)
-    SelfAttention(3, locality=True)(x, training=True)
-    SelfAttention(3, dtype="mixed_bfloat16")(x, training=True)
-    with pytest.raises(AssertionError, match="no place"):
-        SelfAttention(3)(x, training=True)
