@@ -120,7 +120,7 @@ class TransformerBlock(keras.layers.Layer):
             self.scale2 = self.add_weight(name="scale2", shape=(dim,), initializer=start)
 
     def mlp(self, x, training=None):
-        """Runs the MLP alone on normed tokens: (B, T, dim) -> (B, T, dim)."""
+        """Runs the MLP alone: (B, T, dim), normed -> (B, T, dim); dropout in training only."""
         activation = ACTIVATIONS[self.activation]
         if trains_on_tensorflow_cpu(training):
             activation = in_one_pass(activation)
