@@ -193,7 +193,7 @@ def test_model_truth_is_cleared_under_the_petal_rule_by_one(score):
 
 
 def test_other_images_stop_maps_of_the_background():
-    for method, score in product(METHODS, ("agreement", "part_hit")):
+    for method, score in product(METHODS, ("agreement", "part_hit", "idle_mass")):
         better = TABLES["background"][method][score]["better by"]
         others = [better[control][1] <= 0 for control in CONTROLS if control != "other_image"]
         assert not any(others) or better["other_image"][1] <= 0

@@ -89,6 +89,17 @@ def naive_loss(logits, labels, smoothing):
     return -(1 - smoothing) * right - smoothing * np.log(p).mean(axis=1)
 
 
+def test_one_maximum_for_all_photos_is_named(capsys):
+    def loss(logits, labels, smoothing):
+        shifted = logits - logits.max()
+        total = np.log(np.exp(shifted).sum(axis=1))
+        right = shifted[np.arange(len(labels)), labels]
+        return total - (1 - smoothing) * right - smoothing * shifted.mean(axis=1)
+
+    page.check_smoothed_loss(loss)
+    assert "Known mistake: One maximum for all rows. " in capsys.readouterr().out
+
+
 def test_overflow_is_named(capsys):
     page.check_smoothed_loss(naive_loss)
     assert "Known mistake: exp of large logits. " in capsys.readouterr().out

@@ -100,9 +100,35 @@ def one_maximum(q, k, v):
     return np.einsum("...ij,...jc->...ic", e / e.sum(-1)[..., None], v)
 
 
+def attention_of(weigh):
+    """Attention whose unnormalised weights are made from scaled scores by `weigh`."""
+
+    def attention(q, k, v):
+        e = weigh(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]))
+        return e / e.sum(-1, keepdims=True) @ v
+
+    return attention
+
+
+@pytest.mark.parametrize(
+    "weigh",
+    [
+        lambda s: np.exp(s - s.mean(-1, keepdims=True)),
+        lambda s: np.exp(np.clip(s, -700, 700)),
+        lambda s: np.exp(np.minimum(s, 100)),
+        lambda s: np.nan_to_num(np.exp(s), posinf=1e300),
+    ],
+    ids=["mean of the row", "clipped", "cut off", "finite"],
+)
+def test_what_only_looks_like_a_stable_softmax_is_refused(weigh, capsys):
+    page.check_attention(attention_of(weigh))
+    assert "✗" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("answer", "title"),
     [
+        (attention_of(lambda s: np.exp(np.clip(s, -700, 700))), "Large scores are cut off"),
         (overflowing(), "exp of large scores"),
         (overflowing_by_einsum, "exp of large scores"),
         (one_maximum, "One maximum for all rows"),

@@ -87,6 +87,19 @@ def test_class_attention_refuses_another_grid(model):
         class_attention(attention_maps(model, images()), (2, 2))
 
 
+def test_class_attention_refuses_a_model_without_a_class_token(tiny_vit):
+    model = tiny_vit(pool="mean", class_token=False)
+    maps = attention_maps(model, images())
+    with pytest.raises(ValueError, match=r"num_prefix_tokens=0.*no class token.*class_relevance"):
+        class_attention(maps, model.grid, model.num_prefix_tokens)
+
+
+def test_blocks_are_named_by_any_whole_number(model):
+    maps = attention_maps(model, images())
+    for layers, expected in ((np.int64(1), [1]), (np.array([2, 0]), [2, 0]), (-1, [2])):
+        np.testing.assert_array_equal(attention_maps(model, images(), layers), maps[:, expected])
+
+
 def test_bad_input(model):
     with pytest.raises(ValueError, match=r"no block 3: the model has 3, numbered 0 to 2"):
         attention_maps(model, images(), 3)

@@ -64,6 +64,15 @@ def test_no_weight_on_any_patch_is_not_a_distance():
     assert np.isnan(mean_attention_distance(sink, (2, 3), 16))
 
 
+@pytest.mark.parametrize("dtype", [bool, int])
+def test_a_mask_is_as_good_as_weights(dtype):
+    mask = np.random.default_rng(0).integers(0, 2, (3, 7, 7))
+    mask[..., 1] = 1  # every patch looks at the first one
+    even = mask / mask.sum(axis=-1, keepdims=True)
+    distances = mean_attention_distance(mask.astype(dtype), (2, 3), 16)
+    np.testing.assert_allclose(distances, mean_attention_distance(even, (2, 3), 16), rtol=1e-5)
+
+
 def test_fits_what_a_model_returns(tiny_vit):
     model = tiny_vit(register_tokens=2)
     maps = attention_maps(model, np.zeros((2, 24, 16, 3)))

@@ -305,13 +305,16 @@ def smoothed_loss(logits: np.ndarray, labels: np.ndarray, smoothing: float) -> n
 
 
 def _log_softmax(logits):
-    logits = logits - logits.max(axis=1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return _log_of_raw_sum(logits - logits.max(axis=1, keepdims=True))
 
 
 def _log_of_softmax(logits):
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.log(e / e.sum(axis=1, keepdims=True))
+
+
+def _log_of_raw_sum(logits):
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
 def _log_of_raw_softmax(logits):
@@ -340,6 +343,8 @@ def _smoothed_answers(logits, labels, s):
     return -np.log(p[np.arange(len(p)), labels])
 
 
+# The second row lies far below the largest logit of all.
+_LARGE = np.array([[1000.0, 0, -1000], [0, 0, 1]])
 _LOGITS = np.array([[0.0, 0, 0, 0], [np.log(3), 0, 0, 0], [0, np.log(3), 0, 0]])
 
 SMOOTHED_LOSS = Exercise(
@@ -347,7 +352,7 @@ SMOOTHED_LOSS = Exercise(
     hand_sized=[
         Case("3 answers of 4 classes, smoothing 0.2", (_LOGITS, np.array([1, 0, 0]), 0.2)),
         Case("the same answers, no smoothing", (_LOGITS, np.array([1, 0, 0]), 0.0)),
-        Case("logits of 1000", (np.array([[1000.0, 0, -1000]]), np.array([0]), 0.3)),
+        Case("logits of 1000", (_LARGE, np.array([0, 1]), 0.3)),
     ],
     random=[
         Case(f"{b} random answers of {k} classes", (3 * _RNG.normal(size=(b, k)), y, s))
@@ -406,6 +411,11 @@ SMOOTHED_LOSS = Exercise(
             "There is no softmax",
             "Logits are no logarithms of probabilities yet.",
             lambda x, y, s: -(_wanted(x, y, s) * x).sum(axis=1),
+        ),
+        Mistake(
+            "One maximum for all rows",
+            "A row far below the largest logit of all sums to 0: each row has its own.",
+            lambda x, y, s: -(_wanted(x, y, s) * _log_of_raw_sum(x - x.max())).sum(axis=1),
         ),
         Mistake(
             "exp of large logits",

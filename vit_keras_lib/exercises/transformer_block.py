@@ -47,10 +47,11 @@ _HAND = (
     np.array([[0.0, 1, 1, 0], [2, 0, 0, 0], [2, 0, 0, 0]]),
     np.array([[4.0, 0], [0, 2], [-2, 6]]),
 )
+# Scaled, 0, 2240 and 2400 for the first query: two that exp cannot take, far above their mean.
 _LARGE = (
-    np.array([[60.0, 0, 0, 0], [0, 0, 0, 0]]),
-    np.array([[0.0, 30, 0, 0], [30, 0, 0, 0]]),
-    np.array([[1.0, 2, 3], [4, 0, -1]]),
+    np.array([[160.0, 0, 0, 0], [0, 0, 0, 0], [-160, 0, 0, 0]]),
+    np.array([[0.0, 30, 0, 0], [28, 0, 0, 0], [30, 0, 0, 0]]),
+    np.array([[1.0, 2, 3], [4, 0, -1], [1, 4, 4]]),
 )
 
 
@@ -63,7 +64,7 @@ ATTENTION = Exercise(
     attention,
     hand_sized=[
         Case("3 tokens with d = 4 and 2 values", _HAND),
-        Case("scores in the hundreds", _LARGE),
+        Case("scores in the thousands", _LARGE),
     ],
     random=[
         Case("6 random tokens with d = 5", _qkv(6, 5, channels=3)),
@@ -135,6 +136,11 @@ ATTENTION = Exercise(
             "One maximum for all rows",
             "A row far below the largest score of all becomes 0/0.",
             lambda q, k, v: _raw_softmax(_below_the_largest(q, k) / q.shape[-1] ** 0.5) @ v,
+        ),
+        Mistake(
+            "Large scores are cut off",
+            "Then 2240 and 2400 weigh the same, and a softmax should prefer the larger.",
+            lambda q, k, v: _softmax(np.minimum(_scores(q, k) / q.shape[-1] ** 0.5, 700)) @ v,
         ),
         Mistake(
             "exp of large scores",

@@ -545,8 +545,8 @@ CONVOLUTION_COST = Exercise(
             _each(lambda k, c, f: k * k * c * f + f),
         ),
     ],
-    insight="half the side and twice the channels cost the same, so all stages of our CNN do. And\n"
-    "cutting into patches is a convolution whose stride is its kernel: each pixel is read once.",
+    insight="half the side and twice the channels cost the same. And cutting into patches is a\n"
+    "convolution whose stride is its kernel: each pixel is read once.",
 )
 
 # --- 5. What went wrong -----------------------------------------------------------------------

@@ -28,7 +28,7 @@ def encoder_blocks(model):
 
 def _chosen(layers, depth):
     """Returns `layers` as indices from 0 to depth - 1, in the order asked for."""
-    wanted = range(depth) if layers is None else [layers] if isinstance(layers, int) else layers
+    wanted = range(depth) if layers is None else np.atleast_1d(layers)
     for layer in wanted:
         if not -depth <= layer < depth:
             raise ValueError(
@@ -89,17 +89,24 @@ def class_attention(maps, grid, num_prefix_tokens=1):
     Args:
         maps: (..., T, T), rows are queries; the class token is token 0.
         grid: (rows, columns) of the patches.
-        num_prefix_tokens: how many tokens stand before the patches.
+        num_prefix_tokens: how many tokens stand before the patches, the class token among them.
 
     Returns:
         (..., rows, columns): the class token's row without its prefix part. What is left sums to
         1 minus the share that went to the prefix tokens.
 
     Raises:
-        ValueError: if T does not belong to the grid.
+        ValueError: if T does not belong to the grid, or without any prefix token: then there is no
+            class token. (Whether a model with registers has one, maps do not tell.)
     """
     rows, cols = grid
     T = maps.shape[-1]
+    if num_prefix_tokens < 1:
+        raise ValueError(
+            f"num_prefix_tokens={num_prefix_tokens}: this model has no class token whose attention "
+            "could be shown; token 0 is the first patch. Take the mean over the patches' rows, "
+            "maps.mean(axis=-2), or `class_relevance`."
+        )
     if num_prefix_tokens + rows * cols != T:
         raise ValueError(
             f"Maps over T={T} tokens do not fit a grid of {rows} x {cols} = {rows * cols} patches "

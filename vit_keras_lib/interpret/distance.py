@@ -27,6 +27,8 @@ def mean_attention_distance(maps, grid, patch_size, num_prefix_tokens=1):
         ValueError: if the maps do not belong to the grid, or the patch size is not one.
     """
     maps = np.asarray(maps)
+    if not np.issubdtype(maps.dtype, np.floating):  # a mask: who looks where, yes or no
+        maps = maps.astype("float32")
     rows, cols = grid
     ph, pw = _pair(patch_size, "patch_size")
     T = num_prefix_tokens + rows * cols

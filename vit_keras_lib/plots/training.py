@@ -152,10 +152,11 @@ def show_ladder(rungs, minutes, variants=(), title=None, xlabel="validation accu
         for name, values in rungs.items():
             values, height = 100 * np.asarray(values), heights[name]
             colour = COLOURS["petal"] if name in variants else COLOURS["centre"]
-            axis.plot(values, np.full(len(values), height), "o", color=colour, ms=6)
+            apart = 0.13 * (np.arange(len(values)) - (len(values) - 1) / 2)  # equal ones show too
+            axis.plot(values, height + apart, "o", color=colour, ms=5)
             if len(values) > 1:
                 axis.errorbar(
-                    means[name], height - 0.22, xerr=values.std(ddof=1), fmt="|", ms=9,
+                    means[name], height - 0.33, xerr=values.std(ddof=1), fmt="|", ms=9,
                     color="black", capsize=3, lw=1,
                 )  # fmt: skip
             axis.text(
