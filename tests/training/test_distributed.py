@@ -117,6 +117,7 @@ def start(backend, how, out, address="", number=0):
         "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
         "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
         "KERAS_DISTRIBUTION_PROCESS_ID": str(number),
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiling takes longer than running
         "CUDA_VISIBLE_DEVICES": "",
     }
     return subprocess.Popen(
