@@ -84,12 +84,13 @@ def main():
     flowers = load_flowers(options.source, image_size=96)
     name = options.name or Path(options.source).name
 
-    def ours(recipe):
-        return recipe.model(flowers.image_size, flowers.num_classes)
+    def ours(recipe, variant="flowers/16"):
+        return recipe.model(flowers.image_size, flowers.num_classes, variant)
 
     everything = {
         "models": {
             "this library": (ours, Recipe()),
+            "this library, patches of 8": (lambda recipe: ours(recipe, "flowers/8"), Recipe()),
             "keras.io example": (
                 lambda recipe: keras_io(flowers),
                 dataclasses.replace(PLAIN, epochs=30, batch_size=256, weight_decay=1e-4),

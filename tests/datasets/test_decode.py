@@ -194,3 +194,11 @@ def test_a_share_of_a_large_jpeg_keeps_its_sharpness(smooth, encoded):
     small = decode(data, (40, 40), rule).astype(int)
     reference = decode(encoded(decode(data, (800, 800))), (40, 40), rule).astype(int)
     assert np.abs(small - reference).max() < 8
+
+
+@pytest.mark.parametrize("size", [(224, 224), (240, 240), (329, 367)])
+def test_rounding_sets_no_edge_outside_the_picture(size):
+    for found in ((116, 300), (124, 300), (331, 375), (3940, 5778), (450, 600)):
+        file = io.BytesIO()
+        Image.new("RGB", found, "red").save(file, "PNG")
+        assert decode(file.getvalue(), size).shape == (*size, 3)

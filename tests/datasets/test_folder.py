@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from vit_keras_lib.datasets import decode, load_flowers
 
@@ -358,3 +359,20 @@ def test_unreadable_as_any_user(flower_folder, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(ValueError, match=r"'roses' may not be read.*chmod"):
         load(root)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Train", "Val", "Test"), ("train", "valid", "test"), ("training", "VALID", "testing")],
+)
+def test_split_folders_by_other_names(flower_folder, names):
+    root = flower_folder(names, each=0)
+    for number, split in enumerate(names):
+        for name in ("rose", "tulip"):
+            (root / split / name).mkdir(parents=True, exist_ok=True)
+            pixels = np.full((20, 20, 3), 10 * number + len(name), np.uint8)
+            Image.fromarray(pixels).save(root / split / name / "1.png")
+    (root / "__MACOSX" / "train").mkdir(parents=True)
+    flowers, _ = load(root)
+    assert flowers.class_names == ("rose", "tulip")
+    assert flowers.sizes == {"train": 2, "validation": 2, "test": 2}

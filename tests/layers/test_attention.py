@@ -36,6 +36,15 @@ def test_layer(check_layer, config, weights):
     check_layer(SelfAttention, config, (7, 24), (7, 24), weights=weights)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_locality_has_numbers_for_a_token_left_alone_outside_of_its_layer(dtype):
+    layer = SelfAttention(3, locality=True, dtype=dtype)
+    layer.build((None, 7, 24))
+    x = ops.cast(tokens()[:, :1], layer.compute_dtype)
+    weights, _ = layer.weights_and_values(x)  # as maps ask for them: without Keras' casts
+    np.testing.assert_array_equal(weights, np.ones((len(x), 3, 1, 1)))
+
+
 def test_locality_hides_each_token_from_itself_and_learns_its_temperature():
     x, plain, local = tokens(), SelfAttention(3), SelfAttention(3, locality=True)
     for layer in (plain, local):

@@ -103,3 +103,13 @@ def test_bad_input_is_named():
         CNN(24, 5, widths=())
     with pytest.raises(ValueError, match=r"cnn expects images of shape .* \(B, 24, 16, 3\)"):
         CNN(**SMALL)(np.zeros((2, 16, 24, 3)))
+
+
+def test_frozen_layers_and_arrays_of_pixel_statistics_survive_saving(tmp_path):
+    model = CNN(**SMALL, pixel_mean=np.array([120.0, 110, 100]), pixel_std=np.full(3, 50.0))
+    for layer in model.layers[:-1]:
+        layer.trainable = False
+    model.save(tmp_path / "cnn.keras")
+    again = keras.models.load_model(tmp_path / "cnn.keras")
+    assert [w.path for w in again.trainable_weights] == ["head/kernel", "head/bias"]
+    np.testing.assert_array_equal(again(photos()), model(photos()))

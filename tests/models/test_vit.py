@@ -263,3 +263,30 @@ def test_pixels_are_normalised_by_channel(tiny_vit):
 def test_unknown_parts_are_refused(changes, message, tiny_vit):
     with pytest.raises(ValueError, match=message):
         tiny_vit(**changes)
+
+
+def test_frozen_layers_stay_frozen_in_a_file_and_at_another_size(tiny_vit, tmp_path):
+    model = tiny_vit()
+    for layer in model.layers[:-1]:
+        layer.trainable = False
+    model.save(tmp_path / "frozen.keras")
+    for again in (keras.models.load_model(tmp_path / "frozen.keras"), model.with_image_size(32)):
+        assert [w.path for w in again.trainable_weights] == ["head/kernel", "head/bias"]
+    assert "frozen" not in tiny_vit().get_config()
+
+
+def test_arrays_of_pixel_statistics_survive_saving(tiny_vit, tmp_path):
+    mean, std = np.array([120.0, 110.0, 100.0]), np.array([60.0, 50.0, 40.0])
+    model = tiny_vit(pixel_mean=mean, pixel_std=std)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(logits(again, images()), logits(model, images()))
+
+
+def test_takes_what_keras_takes_for_one_input(tiny_vit):
+    model, x = tiny_vit(), images()
+    expected = model.predict(x, verbose=0)
+    for given in ([x], {"images": x}):
+        np.testing.assert_array_equal(model.predict(given, verbose=0), expected)
+    with pytest.raises(ValueError, match=r"one batch of images, got 3 things.*np.stack"):
+        model(list(x))

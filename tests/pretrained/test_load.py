@@ -59,3 +59,14 @@ def test_another_kind_of_model_is_refused(tmp_path):
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "dense.keras")
     with pytest.raises(ValueError, match=r"holds a Sequential, expected a ViT"):
         load_pretrained(tmp_path / "dense.keras")
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_a_new_head_on_a_quantized_and_frozen_model_can_be_trained(tiny_vit, tmp_path):
+    model = tiny_vit()
+    model.trainable = False
+    model.quantize("int8")
+    model.save(tmp_path / "int8.keras")
+    loaded = load_pretrained(tmp_path / "int8.keras", num_classes=3)
+    assert loaded.get_layer("block0").mlp_hidden.quantization_mode == "int8"
+    assert [w.path for w in loaded.trainable_weights] == ["head/kernel", "head/bias"]

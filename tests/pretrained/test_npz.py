@@ -213,3 +213,12 @@ def test_another_architecture_is_named(flax_params, save, name, message):
 def test_changed_heads_that_contradict_the_tensors(flax_params, save):
     with pytest.raises(ValueError, match=r"query/kernel has shape \(24, 3, 8\).*\(24, 4, 6\)"):
         load_pretrained(save(flax_params()), num_heads=4)
+
+
+def test_inside_another_models_scope_the_same_weights_are_loaded(flax_params, save):
+    path = save(flax_params())
+    x = np.random.default_rng(1).integers(0, 256, (2, 24, 24, 3), dtype="uint8")
+    with keras.name_scope("backbone"):
+        inside = load_pretrained(path)
+    assert inside.weights[0].path.startswith("backbone/")
+    np.testing.assert_array_equal(logits(inside, x), logits(load_pretrained(path), x))

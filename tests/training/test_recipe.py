@@ -115,3 +115,11 @@ def test_values_out_of_range_are_refused_by_name(name, value):
 def test_a_probe_goes_with_no_other_fine_tuning(other):
     with pytest.raises(ValueError, match=r"Recipe.probe must be False with .*got True"):
         Recipe(probe=True, **other)
+
+
+def test_numbers_of_numpy_become_pythons():
+    given = {"batch_size": np.int64(8), "epochs": np.int32(6), "ema": np.float32(0.5)}
+    recipe = Recipe(**given, seed=np.int8(1))
+    values = (recipe.batch_size, recipe.epochs, recipe.ema, recipe.seed)
+    assert values == (8, 6, 0.5, 1)
+    assert [type(value) for value in values] == [int, int, float, int]

@@ -176,4 +176,6 @@ def _centre(
     height, width = image_size
     scale = share * min(found[0] / width, found[1] / height)
     left, top = (found[0] - scale * width) / 2, (found[1] - scale * height) / 2
-    return left, top, left + scale * width, top + scale * height
+    right, bottom = left + scale * width, top + scale * height
+    # Rounding may set an edge outside by 1e-14, which Pillow refuses.
+    return max(left, 0.0), max(top, 0.0), min(right, found[0]), min(bottom, found[1])

@@ -19,7 +19,11 @@ LAYOUT = (
     "Expected is a folder of class folders (flowers/roses/1.jpg, flowers/tulips/1.jpg, ...), or "
     "folders train, validation and test of class folders."
 )
-SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+SPLIT_FOLDERS = {  # in any case of letters
+    "train": "train", "training": "train", "validation": "validation", "val": "validation",
+    "valid": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+NO_CLASSES = ("__MACOSX",)  # what a Mac leaves in an archive
 
 
 def shown(text: str) -> str:
@@ -137,7 +141,8 @@ class Pictures:
 def _folders(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+            return sorted(set(names) - set(NO_CLASSES))
     except PermissionError as error:
         raise _unreadable(folder) from error
 
@@ -186,14 +191,14 @@ def _class_folders(root: str, source: str) -> tuple[tuple[str, ...], list[tuple[
     top = _folders(root)
     if not top:
         raise ValueError(f"The folder {source!r} holds no folders. {LAYOUT}")
-    if not set(top) <= set(SPLIT_FOLDERS):
+    if not {name.lower() for name in top} <= set(SPLIT_FOLDERS):
         return tuple(top), [("", name, os.path.join(root, name)) for name in top]
-    splits = [SPLIT_FOLDERS[name] for name in top]
+    splits = [SPLIT_FOLDERS[name.lower()] for name in top]
     if sorted(splits) != sorted(SPLITS):
         raise ValueError(
             f"The folder {source!r} holds the split folders {', '.join(top)}. Expected are "
-            "exactly train, validation (or val) and test. Add what is missing, or put the class "
-            "folders together and let the pictures be split here."
+            "exactly train, validation (or val, valid) and test. Add what is missing, or put the "
+            "class folders together and let the pictures be split here."
         )
     found = {
         (split, name): os.path.join(root, folder, name)

@@ -114,13 +114,16 @@ class SelfAttention(keras.layers.Layer):
         """
         # One unstack: the gradient of three slices would write three padded copies.
         query, key, value = ops.unstack(ops.transpose(self._heads(x), (2, 0, 3, 1, 4)), 3)
-        scale = 1 / self.temperature if self.locality else self.head_dim**-0.5
+        scale = self.head_dim**-0.5
+        if self.locality:
+            scale = 1 / ops.cast(self.temperature, query.dtype)
         logits = ops.matmul(query * scale, ops.transpose(key, (0, 1, 3, 2)))  # (B, k, T, T)
         # In half precision the rows would sum to 1 only within 3e-3.
         logits = ops.cast(logits, "float32")
         if self.locality:
             T = ops.shape(x)[1]
-            logits = ops.where(ops.eye(T, dtype="bool"), -float("inf"), logits)
+            # Not -inf: a token that is left alone with itself would get 0 / 0.
+            logits = ops.where(ops.eye(T, dtype="bool"), -1e30, logits)
         return ops.softmax(logits, axis=-1), value
 
     def scores(self, x):

@@ -1,6 +1,7 @@
 """The convolutional network that the ViT is compared with."""
 
 import keras
+import numpy as np
 
 from vit_keras_lib.layers.patches import _pair
 from vit_keras_lib.models.vit import check_images, rescaling
@@ -93,8 +94,8 @@ class CNN(keras.Model):
         self.widths = tuple(widths)
         self.blocks_per_stage = blocks_per_stage
         self.drop_path = drop_path
-        self.pixel_mean = pixel_mean
-        self.pixel_std = pixel_std
+        self.pixel_mean = np.asarray(pixel_mean).tolist()  # a file's config holds no arrays
+        self.pixel_std = np.asarray(pixel_std).tolist()
         self.channels = channels
 
     # The size is checked below, with a message that says what to do.
@@ -105,9 +106,21 @@ class CNN(keras.Model):
         check_images(self, images)
         return super().__call__(images, *args, **kwargs)
 
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Returns a new model, frozen where the one `config` is from is."""
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        model = super().from_config(config, custom_objects)
+        for name in frozen:
+            model.get_layer(name).trainable = False
+        return model
+
     def get_config(self):
-        """Returns the `__init__` arguments."""
+        """Returns the `__init__` arguments and, if any, which layers are frozen."""
+        frozen = [layer.name for layer in self.layers if not layer.trainable]
         return {
+            **({"frozen": frozen} if frozen else {}),
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),

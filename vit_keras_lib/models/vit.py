@@ -195,8 +195,8 @@ class ViT(keras.Model):
         self.representation_size = representation_size
         self.activation = activation
         self.epsilon = epsilon
-        self.pixel_mean = pixel_mean
-        self.pixel_std = pixel_std
+        self.pixel_mean = np.asarray(pixel_mean).tolist()  # a file's config holds no arrays
+        self.pixel_std = np.asarray(pixel_std).tolist()
         self.remat = remat
         self.channels = channels
         self.resize_rule = None if resize_rule is None else tuple(resize_rule)
@@ -257,10 +257,12 @@ class ViT(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Returns a new model, its layers quantized like those of the one `config` is from."""
+        """Returns a new model, quantized and frozen where the one `config` is from is."""
         config = dict(config)
-        quantized = config.pop("quantized", {})
+        quantized, frozen = config.pop("quantized", {}), config.pop("frozen", ())
         model = super().from_config(config, custom_objects)
+        for name in frozen:
+            model.get_layer(name).trainable = False
         for layer in model._flatten_layers():
             if layer.path in quantized:
                 mode, how = quantized[layer.path]
@@ -268,7 +270,8 @@ class ViT(keras.Model):
         return model
 
     def get_config(self):
-        """Returns the `__init__` arguments and, after `quantize`, which layers are quantized."""
+        """Returns the `__init__` arguments and, if any, which layers are quantized or frozen."""
+        frozen = [layer.name for layer in self.layers if not layer.trainable]
         quantized = {
             layer.path: (
                 layer.quantization_mode,
@@ -279,6 +282,7 @@ class ViT(keras.Model):
         }
         return {
             **({"quantized": quantized} if quantized else {}),
+            **({"frozen": frozen} if frozen else {}),
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -320,7 +324,13 @@ def rescaling(pixel_mean, pixel_std):
 
 def check_images(model, images):
     """Raises a ValueError that helps when `images` are not what `model` takes."""
-    expected, shape = tuple(model.input_shape[1:]), tuple(images.shape)
+    given = keras.tree.flatten(images)  # Keras also takes [images] and {"images": images}
+    if len(given) != 1:
+        raise ValueError(
+            f"{model.name} expects one batch of images, got {len(given)} things. Stack the images "
+            "to one array (B, H, W, C), for example with np.stack."
+        )
+    expected, shape = tuple(model.input_shape[1:]), tuple(given[0].shape)
     if shape[1:] != expected:
         how = " with vit.with_image_size((H, W))" if hasattr(model, "with_image_size") else ""
         raise ValueError(

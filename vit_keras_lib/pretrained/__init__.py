@@ -138,8 +138,11 @@ def _load_keras(source, image_size, num_classes, new_head, changes):
     if num_classes is None:
         num_classes = stored.num_classes
     new_head = new_head or num_classes != stored.num_classes
-    if new_head:
-        config.update(num_classes=num_classes, representation_size=None)
+    if new_head:  # which is neither quantized nor frozen
+        config.update(num_classes=num_classes, representation_size=None, trainable=True)
+        own = ("head", "pre_logits")
+        config["quantized"] = {k: v for k, v in config.get("quantized", {}).items() if k not in own}
+        config["frozen"] = [name for name in config.get("frozen", ()) if name not in own]
     model = ViT.from_config(config)
     for layer in model.layers:
         if layer.weights and not (new_head and layer.name == "head"):

@@ -58,9 +58,12 @@ class Checkpoint:
         """Returns the `ViT`; see `load_pretrained` for the arguments and errors."""
         weights, config = self.weights(num_classes, changes, new_head)
         model = ViT(**{"dtype": "float32", **config})
+        # Made in a name scope, such as another model's `build`, all paths begin with it.
+        scope = model.get_layer("encoder").path.removesuffix("encoder")
         for weight in model.weights:
-            if weight.path in weights:
-                weight.assign(weights[weight.path](tuple(weight.shape)))
+            name = weight.path.removeprefix(scope)
+            if name in weights:
+                weight.assign(weights[name](tuple(weight.shape)))
         return model if image_size is None else model.with_image_size(image_size)
 
     def weights(self, num_classes=None, changes=None, new_head=False):

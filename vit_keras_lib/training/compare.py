@@ -55,7 +55,7 @@ def compare(variants, flowers, seeds, directory, path, verbose=0):
         new = {k: v for k, v in _settings(recipe).items() if k not in ARCHITECTURE}
         _refuse_another(new, stored["recipes"].get(name), name, path)
     done = {(row["variant"], row["seed"]) for row in stored["rows"]}
-    wanted = [(name, seed) for seed in seeds for name in variants]
+    wanted = [(name, int(seed)) for seed in seeds for name in variants]
     todo = [run for run in wanted if run not in done]
     for name, seed in tqdm(todo, desc=path.stem, unit="run", disable=None):
         make, recipe, *draw = variants[name]

@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import numpy as np
 
 from vit_keras_lib.models.vit import POOLS, STEMS, ViT
 from vit_keras_lib.training.fine_tuning import LayerwiseAdamW, decay_factors
@@ -38,7 +39,9 @@ class Recipe:
         clip_norm: bound on the global gradient norm, or None.
         label_smoothing: share of the label spread over all classes, in [0, 1).
         augment: "none", "light", "medium" or "strong"; see `Flowers.batches`.
-        mix: whether pictures are mixed in pairs, by MixUp or CutMix.
+        mix: whether pictures are mixed in pairs, by MixUp or CutMix. Keras' CutMix draws its alpha
+            for each batch, evenly from 0 to 1, where the paper's is 1: more pairs stay nearly as
+            they were, or are nearly exchanged.
         ema: share in [0, 1) of the running average of weights that each step keeps, such as
             0.99, or None for no average. With it, validation and the best weights are the
             average's.
@@ -90,6 +93,10 @@ class Recipe:
 
     def __post_init__(self):
         """Checks the values."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # JSON and Keras' seeds know Python's numbers only
+                object.__setattr__(self, field.name, value.item())
         checks = {
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
