@@ -194,7 +194,7 @@ def logit_lens(model, images, batch_size=32):
     check_images(model, images)
 
     def lens(x):
-        logits = [run_chain(model, norm, tokens) for tokens in read(x)]
+        logits = [run_chain(model, norm, tokens) for tokens in keras.tree.flatten(read(x))]
         return ops.stack(logits, axis=1)  # (b, depth, classes)
 
     return _in_batches(lens, images, batch_size)
