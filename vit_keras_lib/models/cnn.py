@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from vit_keras_lib.layers.patches import _pair
-from vit_keras_lib.models.vit import check_images, rescaling
+from vit_keras_lib.models.vit import check_images, freeze, frozen_part, rescaling
 
 
 @keras.saving.register_keras_serializable(package="vit_keras_lib")
@@ -111,16 +111,12 @@ class CNN(keras.Model):
         """Returns a new model, frozen where the one `config` is from is."""
         config = dict(config)
         frozen = config.pop("frozen", ())
-        model = super().from_config(config, custom_objects)
-        for name in frozen:
-            model.get_layer(name).trainable = False
-        return model
+        return freeze(super().from_config(config, custom_objects), frozen)
 
     def get_config(self):
         """Returns the `__init__` arguments and, if any, which layers are frozen."""
-        frozen = [layer.name for layer in self.layers if not layer.trainable]
         return {
-            **({"frozen": frozen} if frozen else {}),
+            **frozen_part(self),
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),

@@ -260,9 +260,7 @@ class ViT(keras.Model):
         """Returns a new model, quantized and frozen where the one `config` is from is."""
         config = dict(config)
         quantized, frozen = config.pop("quantized", {}), config.pop("frozen", ())
-        model = super().from_config(config, custom_objects)
-        for name in frozen:
-            model.get_layer(name).trainable = False
+        model = freeze(super().from_config(config, custom_objects), frozen)
         for layer in model._flatten_layers():
             if layer.path in quantized:
                 mode, how = quantized[layer.path]
@@ -271,7 +269,6 @@ class ViT(keras.Model):
 
     def get_config(self):
         """Returns the `__init__` arguments and, if any, which layers are quantized or frozen."""
-        frozen = [layer.name for layer in self.layers if not layer.trainable]
         quantized = {
             layer.path: (
                 layer.quantization_mode,
@@ -282,7 +279,7 @@ class ViT(keras.Model):
         }
         return {
             **({"quantized": quantized} if quantized else {}),
-            **({"frozen": frozen} if frozen else {}),
+            **frozen_part(self),
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -312,6 +309,19 @@ class ViT(keras.Model):
             "channels": self.channels,
             "resize_rule": self.resize_rule,
         }
+
+
+def frozen_part(model):
+    """Returns what a config says of frozen layers; nothing where there are none."""
+    names = [layer.name for layer in model.layers if not layer.trainable]
+    return {"frozen": names} if names else {}
+
+
+def freeze(model, names):
+    """Freezes the top-level layers of these names, and returns the model."""
+    for name in names:
+        model.get_layer(name).trainable = False
+    return model
 
 
 def rescaling(pixel_mean, pixel_std):
