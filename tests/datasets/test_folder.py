@@ -320,6 +320,13 @@ def test_link_to_itself_is_an_error(flower_folder, target):
         load(root)
 
 
+def test_link_to_itself_beside_the_classes_is_an_error(flower_folder):
+    root = flower_folder()
+    (root / "loop").symlink_to("loop")
+    with pytest.raises(ValueError, match=r"link 'loop' leads back"):
+        load(root)
+
+
 def test_link_to_another_folder_is_followed(flower_folder):
     root = flower_folder()
     other = flower_folder(("more",), each=20, name="elsewhere")

@@ -403,7 +403,13 @@ def test_parts_scene_and_names(uneven_vit, drive):
     predicted = logit_lens(model, pictures())[0, -1].argmax()
     wrong = (predicted + 1) % 5
     page = attention_explorer(
-        model, pictures(), masks(), 255 - pictures(), names, [wrong, 0], ["petal", "centre"]
+        model,
+        pictures(),
+        masks(),
+        255 - pictures(),
+        names,
+        [wrong, 0],
+        np.array(["petal", "centre"]),
     ).html
     act = """
       const said = [numbers(), text("verdict"), !role("counterfactual").hidden, text("finding")];

@@ -160,5 +160,6 @@ def test_dropping_asks_about_the_predicted_class_and_refuses_what_does_not_fit(t
     for kept in (uneven, ~everything, everything[:1], np.ones((2, 6), bool)):
         with pytest.raises(ValueError, match="as many in each image and at least one"):
             predict_without(model, x)(kept)
-    with pytest.raises(ValueError, match="classes 0 to 4"):
-        predict_without(model, x, 5)
+    for wrong in (5, -1, 1.0, [0, 1, 2]):
+        with pytest.raises(ValueError, match="whole numbers from 0 to 4, got"):
+            predict_without(model, x, wrong)

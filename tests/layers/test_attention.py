@@ -4,6 +4,11 @@ import pytest
 from keras import ops
 
 from vit_keras_lib import SelfAttention
+from vit_keras_lib.layers import attention
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="elsewhere attention is the backend's own"
+)
 
 
 def tokens(B=2, T=7, dim=24, seed=0):
@@ -63,9 +68,11 @@ def test_locality_hides_each_token_from_itself_and_learns_its_temperature():
         SelfAttention(3, locality=True)(x[:, :1])
 
 
-@pytest.mark.parametrize(("dim", "num_heads"), [(24, 3), (192, 12), (48, 1)])
-def test_equals_keras_multi_head_attention(dim, num_heads):
-    x = tokens(dim=dim)
+@pytest.mark.parametrize(
+    ("dim", "num_heads", "T"), [(24, 3, 7), (192, 12, 7), (48, 1, 7), (24, 3, 120)]
+)
+def test_equals_keras_multi_head_attention(dim, num_heads, T):
+    x = tokens(T=T, dim=dim)
     ours = SelfAttention(num_heads)
     ours.build(x.shape)
     ours.qkv.bias.assign(np.random.default_rng(1).normal(size=3 * dim))
@@ -108,6 +115,56 @@ def test_the_output_is_the_same_with_and_without_scores(policy):
     tolerance = 1e-5 if policy == "float32" else 2e-2
     difference = ops.cast(plain, "float32") - ops.cast(shown, "float32")
     assert np.abs(ops.convert_to_numpy(difference)).max() <= tolerance
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("locality", [False, True])
+def test_one_head_at_a_time_is_all_heads(locality, policy):
+    layer, x = SelfAttention(3, locality=locality, dtype=policy), tokens()
+    layer.build(x.shape)
+    y = ops.cast(x, layer.compute_dtype)
+    together, _ = layer._all_heads(y, training=False)
+    in_turn = layer._one_head_at_a_time(y, training=False)
+    assert in_turn.shape == (2, 7, 3, 8)
+    difference = ops.cast(in_turn, "float32") - ops.cast(together, "float32")
+    tolerance = 1e-6 if policy == "float32" else 2e-2
+    assert np.abs(ops.convert_to_numpy(difference)).max() <= tolerance
+
+
+@on_tensorflow
+def test_many_tokens_are_one_head_at_a_time(monkeypatch):
+    """At no time are there weights of all heads, and the step is the same."""
+    import tensorflow as tf
+
+    x, stepped = tokens(T=120, dim=12), {}
+    for together in (False, True):
+        if together:
+            monkeypatch.setattr(attention, "TOKENS_FOR_ONE_HEAD_AT_A_TIME", 1000)
+        keras.utils.set_random_seed(0)
+        layer = SelfAttention(3)
+        layer.build((None, 120, 12))
+
+        @tf.function
+        def step(x, layer=layer):
+            with tf.GradientTape() as tape:
+                y = layer(x, training=True)
+            return y, *tape.gradient(y, layer.trainable_weights, x)
+
+        run = step.get_concrete_function(tf.TensorSpec((None, 120, 12)))
+        shapes = [o.shape for node in run.graph.get_operations() for o in node.outputs]
+        held = [s for s in shapes if s.rank == 4 and list(s)[1:] == [3, 120, 120]]
+        assert bool(held) is together
+        stepped[together] = [ops.convert_to_numpy(part) for part in run(tf.constant(x))]
+    for ours, theirs in zip(stepped[False], stepped[True], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_dropout_is_there_for_many_tokens_too():
+    layer, x = SelfAttention(3, dropout=0.5), tokens(T=120)
+    np.testing.assert_array_equal(layer(x), layer(x, training=False))
+    assert not np.allclose(layer(x, training=True), layer(x, training=True))
+    average = np.mean([ops.convert_to_numpy(layer(x, training=True)) for _ in range(200)], axis=0)
+    assert np.abs(average - ops.convert_to_numpy(layer(x))).max() < 0.2
 
 
 def test_permuting_tokens_permutes_outputs():

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from vit_keras_lib import TransformerBlock
-from vit_keras_lib.layers import one_pass, transformer_block
+from vit_keras_lib.layers import normalization, one_pass, transformer_block
 from vit_keras_lib.layers.transformer_block import ACTIVATIONS
 
 on_tensorflow = pytest.mark.skipif(
@@ -28,16 +28,14 @@ def slopes(function, inputs, slope):
     return [ops.convert_to_numpy(ops.cast(g, "float32")) for g in found]
 
 
-def test_only_training_with_tensorflow_on_a_cpu_needs_help(monkeypatch):
+def test_only_tensorflow_on_a_cpu_needs_help(monkeypatch):
     here = keras.backend.backend() == "tensorflow"
-    assert one_pass.trains_on_tensorflow_cpu(True) is here
-    assert not one_pass.trains_on_tensorflow_cpu(False)
-    assert not one_pass.trains_on_tensorflow_cpu(None)
+    assert one_pass.on_tensorflow_cpu() is here
     if here:
         import tensorflow as tf
 
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
-        assert not one_pass.trains_on_tensorflow_cpu(True)
+        assert not one_pass.on_tensorflow_cpu()
 
 
 @on_tensorflow
@@ -57,14 +55,26 @@ def test_one_pass_is_the_same_function_with_the_same_gradient(name, dtype):
 
 
 @on_tensorflow
+def test_one_pass_of_several_tensors():
+    def function(x, y):
+        return x * ops.exp(y)
+
+    inputs, slope = draws((5, 4), (5, 4)), draws((5, 4))[0]
+    compiled = one_pass.in_one_pass(function)
+    np.testing.assert_allclose(compiled(*inputs), function(*inputs), rtol=1e-5)
+    found = slopes(compiled, inputs, slope)
+    for ours, theirs in zip(found, slopes(function, inputs, slope), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@on_tensorflow
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("jit", [False, True])
 def test_a_step_is_the_step_without_it(monkeypatch, jit, remat):
     x, stepped = ops.convert_to_numpy(draws((4, 7, 24))[0]), {}
     for compiled in (False, True):
-        monkeypatch.setattr(
-            transformer_block, "trains_on_tensorflow_cpu", lambda _, on=compiled: on
-        )
+        for module in (transformer_block, normalization):
+            monkeypatch.setattr(module, "on_tensorflow_cpu", lambda on=compiled: on)
         keras.utils.set_random_seed(0)
         inputs = keras.Input(x.shape[1:])
         block = TransformerBlock(3, 40, layer_scale=0.5, remat=remat)

@@ -7,6 +7,7 @@ import pytest
 from keras import ops
 
 from vit_keras_lib import ViT
+from vit_keras_lib.models.vit import rescaling
 
 COUNTS = {  # 224 px, 1000 classes; table of google-research/vision_transformer's own tests
     "Ti/16": 5_717_416,
@@ -252,6 +253,26 @@ def test_pixels_are_normalised_by_channel(tiny_vit):
     x = np.random.default_rng(0).integers(0, 256, (2, 24, 16, 3))
     y = keras.Model(model.input, model.get_layer("rescale").output)(x.astype("float32"))
     np.testing.assert_allclose(ops.convert_to_numpy(y), (x - mean) / std, atol=1e-5)
+    # Images are (B, H, W, C) here, whatever Keras is set to for its own layers.
+    keras.config.set_image_data_format("channels_first")
+    try:
+        again = rescaling(mean, std)(x.astype("float32"))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(ops.convert_to_numpy(again), ops.convert_to_numpy(y))
+
+
+def test_numpy_integers_and_shapes_are_sizes(tiny_vit, tmp_path):
+    one = np.int64(1)
+    model = tiny_vit(image_size=np.array([24, 16]), patch_size=8 * one, num_heads=3 * one)
+    assert model.get_config() == tiny_vit().get_config()
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(logits(again, images()), logits(model, images()))
+    assert model.with_image_size(ops.zeros((1, 32, 24, 3)).shape[1:3]).image_size == (32, 24)
+    for wrong in ("96", None, 1.5, (8, 8, 8)):
+        with pytest.raises(ValueError, match="`image_size` must be a positive integer or a pair"):
+            tiny_vit(image_size=wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from vit_keras_lib import patchify, plots
 
@@ -17,6 +18,17 @@ def test_photos_are_shown_in_order_and_unchanged():
     np.testing.assert_array_equal(pictures(figure), photos)
     assert [axis.get_title(loc="left") for axis in figure.axes] == [*"abcde", ""]
     assert figure._suptitle.get_text() == "five"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [({"titles": ["a"]}, r"5 `titles` for 5 photos in 2 rows, got 1"),
+     ({"row_labels": ["a", "b", "c"]}, r"2 `row_labels` for 5 photos in 2 rows, got 3")],
+)  # fmt: skip
+def test_labels_that_do_not_fit_are_refused(labels, message):
+    photos = np.stack([photo() for _ in range(5)])
+    with pytest.raises(ValueError, match=message):
+        plots.show_photos(photos, columns=3, **labels)
 
 
 def test_each_patch_carries_its_number_in_its_middle():

@@ -141,7 +141,7 @@ class Pictures:
 def _folders(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+            names = [e.name for e in entries if not e.name.startswith(".") and _is_folder(e)]
             return sorted(set(names) - set(NO_CLASSES))
     except PermissionError as error:
         raise _unreadable(folder) from error
@@ -161,6 +161,15 @@ def _loop(path: str) -> ValueError:
     )
 
 
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _loop(entry.path) from error
+        raise
+
+
 def _files(folder: str, trail: tuple[str, ...]) -> Iterator[os.DirEntry]:
     """All files below a folder; `trail` holds the real paths of the folders that lead there."""
     try:
@@ -171,13 +180,7 @@ def _files(folder: str, trail: tuple[str, ...]) -> Iterator[os.DirEntry]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        try:
-            is_folder = entry.is_dir()
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise _loop(entry.path) from error
-            raise
-        if not is_folder:
+        if not _is_folder(entry):
             yield entry
             continue
         real = os.path.realpath(entry.path)

@@ -171,7 +171,8 @@ def _data(model, images, maps, class_names, part_names, parts, counterfactuals, 
     relevance = np.pad(relevance, [(0, 0)] * 4 + [(T - N, 0)])  # -> (B, 1, 3, 1, T)
     changed = None if counterfactuals is None else logit_lens(model, counterfactuals)
     if parts is not None:
-        part_names = part_names or [f"part {p}" for p in range(1, parts.max() + 1)]
+        if part_names is None:
+            part_names = [f"part {p}" for p in range(1, parts.max() + 1)]
         coverage = part_coverage(parts, model.grid, len(part_names) + 1)[:, 1:]  # no background
         coverage = coverage.reshape(B, -1, N)  # (B, parts, rows, columns) -> (B, parts, N)
     photos = []

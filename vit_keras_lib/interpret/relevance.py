@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vit_keras_lib.interpret.residual import run_chain, vit_blocks
+from vit_keras_lib.interpret.residual import class_numbers, run_chain, vit_blocks
 from vit_keras_lib.layers import patchify
 from vit_keras_lib.models.vit import check_images
 
@@ -82,26 +82,12 @@ def _class_logits(logits, classes):
     return ops.sum(ops.take_along_axis(logits, ops.expand_dims(classes, -1), axis=-1))
 
 
-def _classes(class_index, B, num_classes):
-    """Returns `class_index` as an array of B class numbers, or None for the predicted ones."""
-    if class_index is None:
-        return None
-    given = np.asarray(class_index)
-    fits = given.shape in ((), (B,)) and np.issubdtype(given.dtype, np.integer)
-    if not fits or (given < 0).any() or (given >= num_classes).any():
-        raise ValueError(
-            f"`class_index` must be None (the predicted class), one class or one for each of the "
-            f"{B} images, whole numbers from 0 to {num_classes - 1}, got {class_index!r}."
-        )
-    return np.broadcast_to(given, (B,))
-
-
 def _checked(model, images, class_index):
     """Returns images and classes as arrays; raises a ValueError for what cannot be explained."""
     vit_blocks(model)
     images = np.asarray(images)
     check_images(model, images)
-    return images, _classes(class_index, len(images), model.num_classes)
+    return images, class_numbers(class_index, len(images), model.num_classes)
 
 
 def _on_grid(explain, grid, images, classes, batch_size):

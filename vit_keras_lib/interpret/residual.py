@@ -23,6 +23,20 @@ def vit_blocks(model):
     return blocks
 
 
+def class_numbers(class_index, B, num_classes):
+    """Returns `class_index` as an array of B class numbers, or None for the predicted ones."""
+    if class_index is None:
+        return None
+    given = np.asarray(class_index)
+    fits = given.shape in ((), (B,)) and np.issubdtype(given.dtype, np.integer)
+    if not fits or (given < 0).any() or (given >= num_classes).any():
+        raise ValueError(
+            f"`class_index` must be None (the predicted class), one class or one for each of the "
+            f"{B} images, whole numbers from 0 to {num_classes - 1}, got {class_index!r}."
+        )
+    return np.broadcast_to(given, (B,))
+
+
 def run_chain(model, layer, x):
     """Runs a ViT's layer `layer` and all behind it on the tensor `x`.
 
@@ -139,16 +153,12 @@ def predict_without(model, images, class_index=None, batch_size=32):
     first, prefix = vit_blocks(model)[0], model.num_prefix_tokens
     images = np.asarray(images)
     check_images(model, images)
+    classes = class_numbers(class_index, len(images), model.num_classes)
     read = keras.Model(model.input, first.input)
     tokens = _in_batches(lambda x: ops.cast(read(x), "float32"), images, batch_size)  # (B, T, dim)
     logits = _in_batches(lambda x: run_chain(model, first, x), tokens, batch_size)
-    classes = logits.argmax(axis=1) if class_index is None else np.asarray(class_index)
-    classes = np.broadcast_to(classes, len(images))
-    if not ((classes >= 0) & (classes < model.num_classes)).all():
-        raise ValueError(
-            f"class_index={class_index!r}, but {model.name} has classes 0 to "
-            f"{model.num_classes - 1}."
-        )
+    if classes is None:
+        classes = logits.argmax(axis=1)
 
     def predict(kept):
         kept = np.asarray(kept, dtype=bool)

@@ -1,10 +1,17 @@
 """Multi-head self-attention, with the scores at hand."""
 
+import numbers
+
 import keras
 from keras import ops
 
+from vit_keras_lib.layers.one_pass import on_tensorflow_cpu
+
 # On TensorFlow Keras has no fused attention, and its einsum trains slower than matmul on a CPU.
 HAS_FUSED_ATTENTION = keras.backend.backend() != "tensorflow"
+# TensorFlow on a CPU goes over memory for each operation. From so many tokens on, the weights of
+# all heads no longer fit its caches, and those of one head do.
+TOKENS_FOR_ONE_HEAD_AT_A_TIME = 100
 
 
 @keras.saving.register_keras_serializable(package="vit_keras_lib")
@@ -31,7 +38,7 @@ class SelfAttention(keras.layers.Layer):
     def __init__(self, num_heads, dropout=0.0, locality=False, **kwargs):
         """Stores the arguments."""
         super().__init__(**kwargs)
-        if not isinstance(num_heads, int) or num_heads < 1:
+        if not isinstance(num_heads, numbers.Integral) or num_heads < 1:
             raise ValueError(f"`num_heads` must be a positive integer, got {num_heads!r}.")
         self.num_heads = num_heads
         self.dropout = dropout
@@ -83,15 +90,17 @@ class SelfAttention(keras.layers.Layer):
             (B, T, dim); with scores, a pair of that and float32 (B, heads, T, T), rows are
             queries and sum to 1 (before dropout).
         """
-        needs_weights = return_attention_scores or self.locality or (training and self.dropout > 0)
+        T = x.shape[1]
+        plain = not (self.locality or (training and self.dropout > 0))
+        if return_attention_scores:
+            heads, weights = self._all_heads(x, training)
         # JAX has no float16 attention on a CPU.
-        fused = HAS_FUSED_ATTENTION and self.compute_dtype != "float16"
-        if needs_weights or not fused:
-            weights, value = self.weights_and_values(x)
-            dropped = self.drop(ops.cast(weights, value.dtype), training=training)
-            heads = ops.transpose(ops.matmul(dropped, value), (0, 2, 1, 3))  # (B, T, k, d)
-        else:
+        elif HAS_FUSED_ATTENTION and plain and self.compute_dtype != "float16":
             heads = ops.dot_product_attention(*ops.unstack(self._heads(x), 3, axis=2))
+        elif T is not None and T >= TOKENS_FOR_ONE_HEAD_AT_A_TIME and on_tensorflow_cpu():
+            heads = self._one_head_at_a_time(x, training)
+        else:
+            heads, _ = self._all_heads(x, training)
         y = self.projection(ops.reshape(heads, (-1, x.shape[-1])))  # -> (B * T, dim)
         y = ops.reshape(y, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
         return (y, weights) if return_attention_scores else y
@@ -101,6 +110,22 @@ class SelfAttention(keras.layers.Layer):
         # As one matrix: only then TensorFlow on a CPU adds the bias inside the product.
         qkv = self.qkv(ops.reshape(x, (-1, x.shape[-1])))  # (B, T, dim) -> (B * T, 3 * dim)
         return ops.reshape(qkv, (-1, ops.shape(x)[1], 3, self.num_heads, self.head_dim))
+
+    def _all_heads(self, x, training):
+        """Attends: (B, T, dim) -> (B, T, k, d) and the weights (B, k, T, T)."""
+        weights, value = self.weights_and_values(x)
+        heads = self._look(weights, value, training)  # (B, k, T, d)
+        return ops.transpose(heads, (0, 2, 1, 3)), weights  # -> (B, T, k, d)
+
+    def _one_head_at_a_time(self, x, training):
+        """Attends, with less in memory at once: (B, T, dim) -> (B, T, k, d)."""
+        parts = self._query_key_value(x, (2, 3, 0, 1, 4))  # 3 x (k, B, T, d)
+        parts = (ops.unstack(part, self.num_heads) for part in parts)  # 3 x k x (B, T, d)
+        heads = [
+            self._look(self._weights(query, key), value, training)  # (B, T, d)
+            for query, key, value in zip(*parts, strict=True)
+        ]
+        return ops.stack(heads, axis=2)  # k x (B, T, d) -> (B, T, k, d)
 
     def weights_and_values(self, x):
         """Returns who looks where, and what is to be seen there.
@@ -112,19 +137,33 @@ class SelfAttention(keras.layers.Layer):
             Attention weights, float32 (B, heads, T, T), rows are queries and sum to 1; values
             (B, heads, T, d).
         """
+        query, key, value = self._query_key_value(x, (2, 0, 3, 1, 4))  # 3 x (B, k, T, d)
+        return self._weights(query, key), value
+
+    def _query_key_value(self, x, order):
+        """Makes q, over sqrt(d), k and v, their axes (B, T, 3, k, d) in `order`, 3 first."""
         # One unstack: the gradient of three slices would write three padded copies.
-        query, key, value = ops.unstack(ops.transpose(self._heads(x), (2, 0, 3, 1, 4)), 3)
+        query, key, value = ops.unstack(ops.transpose(self._heads(x), order), 3)
         scale = self.head_dim**-0.5
         if self.locality:
             scale = 1 / ops.cast(self.temperature, query.dtype)
-        logits = ops.matmul(query * scale, ops.transpose(key, (0, 1, 3, 2)))  # (B, k, T, T)
+        return query * scale, key, value
+
+    def _weights(self, query, key):
+        """Softmax of the logits: q, over sqrt(d), and k (..., T, d) -> float32 (..., T, T)."""
+        logits = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (..., T, T)
         # In half precision the rows would sum to 1 only within 3e-3.
         logits = ops.cast(logits, "float32")
         if self.locality:
-            T = ops.shape(x)[1]
+            T = ops.shape(logits)[-1]
             # Not -inf: a token that is left alone with itself would get 0 / 0.
             logits = ops.where(ops.eye(T, dtype="bool"), -1e30, logits)
-        return ops.softmax(logits, axis=-1), value
+        return ops.softmax(logits, axis=-1)
+
+    def _look(self, weights, value, training):
+        """Weighs values, with dropout: (..., T, T) and (..., T, d) -> (..., T, d)."""
+        dropped = self.drop(ops.cast(weights, value.dtype), training=training)
+        return ops.matmul(dropped, value)
 
     def scores(self, x):
         """Returns the attention weights of tokens (B, T, dim): float32 (B, heads, T, T)."""

@@ -1,4 +1,4 @@
-"""Training with TensorFlow on a CPU: fewer passes over memory.
+"""TensorFlow on a CPU: fewer passes over memory.
 
 There each operation goes over the whole of its tensors before the next one begins. JAX and a GPU
 need no such help, because XLA compiles the whole step.
@@ -9,13 +9,9 @@ import functools
 import keras
 
 
-def trains_on_tensorflow_cpu(training):
-    """Whether this is training with TensorFlow on a CPU.
-
-    Nothing but training takes gradients of weights, and what is exported or explained stays free
-    of them.
-    """
-    if not training or keras.backend.backend() != "tensorflow":
+def on_tensorflow_cpu():
+    """Whether Keras computes with TensorFlow, and that has no GPU."""
+    if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf
 
@@ -24,19 +20,25 @@ def trains_on_tensorflow_cpu(training):
 
 @functools.cache
 def in_one_pass(function):
-    """Returns `function`, which maps a tensor element by element, compiled by XLA.
+    """Returns `function`, of one or more tensors, compiled by XLA.
 
-    Forward and backward are one pass each: the gradient computes what it needs from the input
+    Forward and backward are one pass each: the gradient computes what it needs from the inputs
     again, instead of reading back what each operation of the forward pass would leave.
     """
     import tensorflow as tf
 
     @tf.function(jit_compile=True)
-    def gradient(slope, x):
+    def gradient(slope, *inputs):
         with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tape.gradient(y, x, slope)
+            tape.watch(inputs)
+            y = function(*inputs)
+        return tape.gradient(y, inputs, slope)
 
     forward = tf.function(function, jit_compile=True)
-    return tf.custom_gradient(lambda x: (forward(x), lambda slope: gradient(slope, x)))
+
+    @tf.custom_gradient
+    def run(*inputs):
+        return forward(*inputs), lambda slope: gradient(slope, *inputs)
+
+    # Variables become tensors first, or TensorFlow would ask `run` for their gradients apart.
+    return lambda *inputs: run(*map(tf.convert_to_tensor, inputs))

@@ -1,5 +1,7 @@
 """Images to patches and back, bit for bit; and patches in another order."""
 
+import numbers
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,12 +9,13 @@ from keras import ops
 
 def _pair(value, name):
     """Returns `value` as a pair of positive integers (height, width)."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v > 0 for v in pair):
+    # A NumPy integer is one too, and a part of a TensorFlow shape is a pair.
+    pair = (value, value) if isinstance(value, (numbers.Number, type(None))) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, numbers.Integral) and v > 0 for v in pair):
         raise ValueError(
             f"`{name}` must be a positive integer or a pair (height, width) of them, got {value!r}."
         )
-    return pair
+    return tuple(map(int, pair))
 
 
 def patch_grid(image_size, patch_size):
@@ -153,7 +156,7 @@ class ShufflePatches(keras.layers.Layer):
     def __init__(self, patch_size, one_order=False, seed=0, **kwargs):
         """Stores the arguments."""
         super().__init__(**kwargs)
-        if not isinstance(seed, int) or seed < 0:
+        if not isinstance(seed, numbers.Integral) or seed < 0:
             raise ValueError(f"`seed` must be a whole number, not negative, got {seed!r}.")
         self.patch_size = _pair(patch_size, "patch_size")
         self.one_order = one_order

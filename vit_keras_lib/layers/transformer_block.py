@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from vit_keras_lib.layers.attention import SelfAttention
-from vit_keras_lib.layers.one_pass import in_one_pass, trains_on_tensorflow_cpu
+from vit_keras_lib.layers.normalization import LayerNormalization
+from vit_keras_lib.layers.one_pass import in_one_pass, on_tensorflow_cpu
 
 
 def _gelu(x):
@@ -88,7 +89,7 @@ class TransformerBlock(keras.layers.Layer):
         self.remat = remat
 
         policy = self.dtype_policy
-        norm, dense = keras.layers.LayerNormalization, keras.layers.Dense
+        norm, dense = LayerNormalization, keras.layers.Dense
         self.norm1 = norm(epsilon=epsilon, dtype=policy, name="norm1")
         self.attention = SelfAttention(
             num_heads, attention_dropout, locality, dtype=policy, name="attention"
@@ -122,7 +123,9 @@ class TransformerBlock(keras.layers.Layer):
     def mlp(self, x, training=None):
         """Runs the MLP alone: (B, T, dim), normed -> (B, T, dim); dropout in training only."""
         activation = ACTIVATIONS[self.activation]
-        if trains_on_tensorflow_cpu(training):
+        # In training only, the one time that takes gradients of weights: what is exported or
+        # explained stays the plain equations.
+        if training and on_tensorflow_cpu():
             activation = in_one_pass(activation)
         # As one matrix: then TensorFlow on a CPU computes bias and GELU inside the product.
         tokens = ops.reshape(x, (-1, x.shape[-1]))  # (B, T, dim) -> (B * T, dim)

@@ -13,6 +13,7 @@ from vit_keras_lib.layers import (
     patch_grid,
     resize_position_table,
 )
+from vit_keras_lib.layers.normalization import LayerNormalization
 from vit_keras_lib.layers.patches import _pair
 
 # Ti and S: Touvron et al. 2021 (arXiv 2012.12877), table 1. B, L and H: Dosovitskiy et al. 2021
@@ -160,7 +161,7 @@ class ViT(keras.Model):
                 dtype=policy,
                 name=f"block{i}",
             )(x)
-        x = keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name="norm")(x)
+        x = LayerNormalization(epsilon=epsilon, dtype=policy, name="norm")(x)
         x = TokenPooling(pool, encoder.num_prefix_tokens, dtype=policy, name="pool")(x)  # (B, dim)
         if representation_size:
             x = keras.layers.Dense(
@@ -327,6 +328,8 @@ def freeze(model, names):
 def rescaling(pixel_mean, pixel_std):
     """Returns the layer `rescale`, which subtracts the mean from raw pixels and divides by std."""
     mean, std = np.broadcast_arrays(np.float64(pixel_mean), np.float64(pixel_std))
+    if mean.ndim:  # (C,) -> (1, 1, C): where Keras is set to channels_first it would move C
+        mean, std = mean[None, None], std[None, None]
     return keras.layers.Rescaling(
         (1 / std).tolist(), (-mean / std).tolist(), dtype="float32", name="rescale"
     )

@@ -19,9 +19,18 @@ def show_photos(images, titles=None, columns=6, title=None, size=1.3, row_labels
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: for another number of titles or row labels.
     """
     images = np.asarray(images)
     rows = -(-len(images) // columns)
+    for name, given, count in (("titles", titles, len(images)), ("row_labels", row_labels, rows)):
+        if given is not None and len(given) != count:
+            raise ValueError(
+                f"Expected {count} `{name}` for {len(images)} photos in {rows} rows, got "
+                f"{len(given)}. Pass one for each, or None."
+            )
     with style():
         figure, axes = panels(rows, columns, size)
         for i, axis in enumerate(axes.flat):
