@@ -224,6 +224,15 @@ def test_a_full_disk_ends_in_a_clear_error(tmp_path):
     assert len(np.load(tmp_path / "run" / "best.npz").files) > 10
 
 
+@pytest.mark.parametrize("where", ["a file", "/proc/self"])  # /proc takes no files, of root neither
+def test_a_directory_that_cannot_be_written_to_is_refused_at_once(
+    flowers, tiny_vit, tmp_path, where
+):
+    (tmp_path / "a file").touch()
+    with pytest.raises(OSError, match=r"cannot be written to .* Pass another one"):
+        train(fresh(tiny_vit), flowers, RECIPE, tmp_path / where, verbose=0)
+
+
 def test_the_log_is_there_for_spreadsheets_and_tensorboard(flowers, tiny_vit, tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=2)
     history = train(fresh(tiny_vit), flowers, recipe, tmp_path / "run", verbose=0)

@@ -20,8 +20,9 @@ class SelfAttention(keras.layers.Layer):
 
     `softmax(q k^T / sqrt(d)) v` of Vaswani et al. 2017 (arXiv 1706.03762, equation 1), k heads of
     d = dim / k channels each; equations 5 to 8 in appendix A of arXiv 2010.11929. One Dense makes
-    q, k and v of all heads. Without scores asked for, the backend's own attention is used, fused
-    where it has one; both paths share the weights.
+    q, k and v of all heads. Without scores asked for, the backend's own attention is used where it
+    is fused; with TensorFlow on a CPU, many tokens are attended to one head at a time. All ways
+    share the weights.
 
     Args:
         num_heads: number of heads; must divide dim.

@@ -33,8 +33,8 @@ def _in_one_pass(epsilon):
 class LayerNormalization(keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization` over the last axis: (..., dim) -> (..., dim).
 
-    Takes its arguments and has its weights. Training with TensorFlow on a CPU takes about half
-    its time, see `layers/one_pass.py`.
+    Takes its `epsilon` and has its weights, `gamma` and `beta`. Training with TensorFlow on a CPU
+    takes about half its time, see `layers/one_pass.py`.
     """
 
     def call(self, x, training=None):

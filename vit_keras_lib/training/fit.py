@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -316,7 +317,14 @@ def train(model, flowers, recipe, directory=None, callbacks=(), verbose="auto"):
     }
     if directory is not None:
         directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=directory).close()  # now, and not after an epoch's work
+        except OSError as error:
+            raise OSError(
+                f"The directory {directory.name!r} cannot be written to ({error}). Pass another "
+                "one, or give this user the right to write there."
+            ) from error
     steps = math.ceil(flowers.sizes["train"] / recipe.batch_size)
     logbook = _Logbook(directory, about)
     if recipe == dataclasses.replace(recipe, frozen_blocks=None, lora_rank=None, probe=False):
