@@ -2,7 +2,7 @@
 
     python benchmarks/models.py [--sides 64 96] [--batch 32] [--rounds 5] [--out build/speed.json]
     python benchmarks/models.py --patch 16 --models vit_keras_lib "convolutional stem" CNN \
-        --sides 64 96 128 192 256 --batch 32 --out results/vit_vs_cnn_cost.json
+        --sides 64 96 128 192 --batch 32 --out results/vit_vs_cnn_cost.json
     KERAS_BACKEND=jax python benchmarks/models.py --variant B/16 --dtype mixed_bfloat16 --batch 256
 
 Each model lives in a process of its own and sleeps while another runs one round: a train round,

@@ -19,6 +19,7 @@ KINDS = {
     "plain": {},
     "with all": WITH_ALL,
     "conv stem": {"stem": "conv"},
+    "many tokens": {"patch_size": (2, 1)},
     "shifted": {"stem": "shifted", "locality": True},
     "tanh": {"activation": "gelu_tanh", "representation_size": 10},
 }
