@@ -88,6 +88,7 @@ def notebook_faults(notebook, following=None):
 def test_notebook_is_fit_to_be_committed(path):
     following = [p.stem for p in NOTEBOOKS if p > path][:1]
     assert notebook_faults(nbformat.read(path, as_version=4), *following) == []
+    assert path.stat().st_size < 1.5e6  # the file too, with its indentation
 
 
 def sound_notebook():
