@@ -96,12 +96,13 @@ def test_what_does_not_train_is_free_of_it():
     block = TransformerBlock(3, 40)
     block.build((None, 7, 24))
 
-    def compiled(**how):
-        run = tf.function(lambda x: block(x, **how)).get_concrete_function(tf.zeros((2, 7, 24)))
+    def compiled(part, **how):
+        run = tf.function(lambda x: part(x, **how)).get_concrete_function(tf.zeros((2, 7, 24)))
         nodes = run.graph.as_graph_def().node
         return any("_XlaMustCompile" in node.attr for node in nodes) or any(
             "_gradient_op_type" in node.attr for node in nodes
         )
 
-    assert compiled(training=True)
-    assert not compiled() and not compiled(training=False)
+    for part in (block.norm1, block.mlp):
+        assert compiled(part, training=True)
+    assert not compiled(block) and not compiled(block, training=False)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from vit_keras_lib.layers.normalization import LayerNormalization
 from vit_keras_lib.layers.patches import _pair, patch_grid, patchify
 
 
@@ -104,9 +105,7 @@ class ShiftedPatches(keras.layers.Layer):
         """Stores the patch size."""
         super().__init__(**kwargs)
         self.patch_size = _pair(patch_size, "patch_size")
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=self.dtype_policy, name="norm"
-        )
+        self.norm = LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy, name="norm")
 
     def build(self, input_shape):
         """Creates the weights for images of shape (B, H, W, C)."""
