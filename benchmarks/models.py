@@ -1,8 +1,9 @@
 """How fast Vision Transformers of equal sizes are, and what memory they take, side by side.
 
     python benchmarks/models.py [--sides 64 96] [--batch 32] [--rounds 5] [--out build/speed.json]
+    python benchmarks/models.py --pool mean
     python benchmarks/models.py --patch 16 --models vit_keras_lib "convolutional stem" CNN \
-        --sides 64 96 128 192 --batch 32 --out results/vit_vs_cnn_cost.json
+        --pool mean --sides 64 96 128 192 --batch 32 --out results/vit_vs_cnn_cost.json
     KERAS_BACKEND=jax python benchmarks/models.py --variant B/16 --dtype mixed_bfloat16 --batch 256
 
 Each model lives in a process of its own and sleeps while another runs one round: a train round,
@@ -10,6 +11,10 @@ then an inference round. Rounds are interleaved, the median over rounds counts. 
 in all its modes (jit on and off, or eager and compiled); its best one counts, for training and for
 inference apart. A model whose package is not installed is left out, and named; so is a mode that
 breaks off, for want of memory or of a compiler.
+
+All heads read the class token, as the paper's does, or with `--pool mean` the mean token; only the
+example of keras.io has no class token and flattens them all. Shares of the peak are of the products
+that a model computes: of the last block ours leaves out what a class token's head does not read.
 
 On a GPU give nothing else to do to it; its bfloat16 peak is known for a few (or --peak-tflops).
 """
@@ -75,23 +80,25 @@ class Sizes:
     classes: int
     batch: int
     dtype: str
+    pool: str = "cls"
+
+    @property
+    def has_class_token(self):
+        """Whether there is a class token, which the head reads."""
+        return self.pool == "cls"
 
     @property
     def tokens(self):
-        """Patches of an image; there is no class token."""
+        """Patches of an image; a class token is one more."""
         return (self.image // self.patch) ** 2
 
     @property
     def flops(self):
         """Operations in the matrix products of one image's forward pass, two per product."""
-        T, D, M = self.tokens, self.dim, self.mlp_dim
-        block = T * D * (4 * D + 2 * M) + self.attention  # q, k, v, projection, MLP
-        return 2 * (T * 3 * self.patch**2 * D + self.depth * block + D * self.classes)
-
-    @property
-    def attention(self):
-        """Products between tokens in a block: q with k, weights with v."""
-        return 2 * self.tokens**2 * self.dim
+        T, D, M = self.tokens + self.has_class_token, self.dim, self.mlp_dim
+        # q, k, v, projection, MLP; between tokens q with k, weights with v
+        block = T * D * (4 * D + 2 * M) + 2 * T * T * D
+        return 2 * (self.tokens * 3 * self.patch**2 * D + self.depth * block + D * self.classes)
 
     def data(self):
         """Returns images (B, H, W, 3), float32 from 0 to 255, and labels (B,)."""
@@ -111,7 +118,7 @@ def our_model(s, **options):
 
     return ViT(
         s.image, s.classes, s.patch, s.dim, s.depth, s.heads, s.mlp_dim,
-        pool="mean", class_token=False, **options,
+        pool=s.pool, class_token=s.has_class_token, **options,
     )  # fmt: skip
 
 
@@ -131,10 +138,11 @@ def blind_model(s):
 
     from vit_keras_lib.layers import SelfAttention
 
-    def call(self, x, training=None, return_attention_scores=False):
+    def call(self, x, training=None, return_attention_scores=False, num_queries=None):
         own = ops.sum(self._heads(x), axis=2)  # (B, T, 3, k, d) -> (B, T, k, d)
-        y = self.projection(ops.reshape(own, (-1, s.dim)))  # -> (B * T, dim)
-        return ops.reshape(y, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
+        own = own if num_queries is None else own[:, :num_queries]  # -> (B, Q, k, d)
+        y = self.projection(ops.reshape(own, (-1, s.dim)))  # -> (B * Q, dim)
+        return ops.reshape(y, (-1, num_queries or x.shape[1], s.dim))  # -> (B, Q, dim)
 
     SelfAttention.call = call  # this process has this one model only
     return our_model(s)
@@ -181,18 +189,19 @@ def keras_io_model(s, head_dim=None, normalize=None):
 
 
 def keras_hub_model(s):
-    """KerasHub's backbone with a Dense on the mean token."""
+    """KerasHub's backbone with a Dense on the class token or the mean one."""
     from keras import Input, Model, layers
     from keras_hub.models import ViTBackbone
 
     backbone = ViTBackbone(
         (s.image, s.image, 3), (s.patch, s.patch), s.depth, s.heads, s.dim, s.mlp_dim,
-        use_class_token=False,
+        use_class_token=s.has_class_token,
     )  # fmt: skip
     images = Input((s.image, s.image, 3))
     tokens = backbone(layers.Rescaling(1 / 127.5, -1.0)(images))  # (B, N, dim)
-    mean = layers.GlobalAveragePooling1D()(tokens)  # (B, dim)
-    return Model(images, layers.Dense(s.classes, dtype="float32")(mean))
+    # (B, dim)
+    read = tokens[:, 0] if s.has_class_token else layers.GlobalAveragePooling1D()(tokens)
+    return Model(images, layers.Dense(s.classes, dtype="float32")(read))
 
 
 def torch_model(s):
@@ -220,7 +229,9 @@ def torch_model(s):
         def __init__(self):
             super().__init__()
             self.projection = nn.Linear(3 * s.patch**2, s.dim)
-            self.place = nn.Parameter(0.02 * torch.randn(s.tokens, s.dim))
+            T = s.tokens + s.has_class_token
+            self.place = nn.Parameter(0.02 * torch.randn(T, s.dim))
+            self.class_token = nn.Parameter(torch.zeros(T - s.tokens, s.dim))
             self.blocks = nn.Sequential(*(Block() for _ in range(s.depth)))
             self.norm, self.head = nn.LayerNorm(s.dim, 1e-6), nn.Linear(s.dim, s.classes)
 
@@ -228,14 +239,16 @@ def torch_model(s):
             grid, P = s.image // s.patch, s.patch
             x = (images / 127.5 - 1).reshape(-1, grid, P, grid, P, 3)
             x = x.transpose(2, 3).reshape(-1, s.tokens, 3 * P**2)  # (B, N, P*P*C)
-            x = self.blocks(self.projection(x) + self.place)  # (B, N, dim)
-            return self.head(self.norm(x).mean(1))
+            prefix = self.class_token.expand(len(x), -1, -1)  # (B, 0 or 1, dim)
+            x = torch.cat([prefix, self.projection(x)], dim=1)  # (B, T, dim)
+            x = self.norm(self.blocks(x + self.place))
+            return self.head(x[:, 0] if s.has_class_token else x.mean(1))
 
     return Net()
 
 
 def timm_model(s):
-    """The VisionTransformer of timm, without a class token."""
+    """The VisionTransformer of timm."""
     from timm.models.vision_transformer import VisionTransformer
     from torch import nn
 
@@ -243,7 +256,8 @@ def timm_model(s):
         def __init__(self):
             super().__init__()
             self.vit = VisionTransformer(
-                s.image, s.patch, 3, s.classes, global_pool="avg", class_token=False,
+                s.image, s.patch, 3, s.classes, class_token=s.has_class_token,
+                global_pool="token" if s.has_class_token else "avg",
                 embed_dim=s.dim, depth=s.depth, num_heads=s.heads, mlp_ratio=s.mlp_dim / s.dim,
                 fc_norm=False,
             )  # fmt: skip
@@ -590,16 +604,19 @@ def modes_of(name):
 
 def model_flops(s, name):
     """Operations in the products of one image's forward pass, two per product."""
-    if name in ("convolutional stem", "CNN"):
-        from vit_keras_lib.models import multiply_adds
-
-        return 2 * multiply_adds(MAKERS[name](s))
-    if name == "no attention":
-        return s.flops - 2 * s.depth * s.attention
-    if name == "keras.io example":  # its head reads all tokens
+    if name == "keras.io example":  # without a class token; its head reads all tokens
         head = s.tokens * s.dim * KERAS_IO_HEAD[0] + KERAS_IO_HEAD[0] * KERAS_IO_HEAD[1]
-        return s.flops + 2 * (head + (KERAS_IO_HEAD[1] - s.dim) * s.classes)
-    return s.flops
+        body = dataclasses.replace(s, pool="mean").flops
+        return body + 2 * (head + (KERAS_IO_HEAD[1] - s.dim) * s.classes)
+    if MODELS[name][1] != ("keras",):
+        return s.flops
+    from vit_keras_lib.models import multiply_adds
+
+    if name == "no attention":
+        T = s.tokens + s.has_class_token
+        rows = s.depth * T - s.has_class_token * (T - 1)  # of the last block the class token's
+        return 2 * (multiply_adds(our_model(s)) - 2 * rows * T * s.dim)
+    return 2 * multiply_adds(MAKERS[name](s))
 
 
 def add_ratios(rows, s, matmul_peak, device_peak=None):
@@ -653,6 +670,7 @@ def arguments():
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="of images, in pixels")
     parser.add_argument("--patch", type=int, default=8, help="side of a patch, in pixels")
+    parser.add_argument("--pool", choices=("cls", "mean"), default="cls", help="what heads read")
     parser.add_argument("--variant", choices=VARIANTS, help="this size at 224 pixels instead")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=DEFAULT_MODELS, metavar="M",
                         help="; ".join(MODELS))  # fmt: skip
@@ -680,7 +698,7 @@ def chosen_sizes(options):
     sizes = []
     for side in sides:
         batch = options.batch or max(1, BATCH_TOKENS // (side // widths["patch"]) ** 2)
-        sizes.append(Sizes(side, batch=batch, dtype=options.dtype, **widths))
+        sizes.append(Sizes(side, batch=batch, dtype=options.dtype, pool=options.pool, **widths))
     return sizes
 
 
@@ -700,7 +718,7 @@ def main():
     missing = [name for name in options.models if name not in names]
     if missing:
         print(f"Not installed, left out: {', '.join(missing)}.")
-    print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}", flush=True)
+    print(f"\n{s.tokens} tokens, pool {s.pool}, batch {s.batch}, {s.dtype}", flush=True)
     rows, peak, broken = measure(s, names, options.rounds, options.seconds)
 
     # Only now: a child's peak memory on Linux is never below what its parent held at its start.
@@ -712,7 +730,8 @@ def main():
         tflops = next((peak for chip, peak in KNOWN_PEAKS.items() if chip in device), None)
     add_ratios(rows, s, peak, tflops and tflops * 1e12)
     print(f"\n{device}")
-    print(f"\n{s.tokens} tokens, batch {s.batch}, {s.dtype}, dim {s.dim}, depth {s.depth}")
+    print(f"\n{s.tokens} tokens, pool {s.pool}, batch {s.batch}, {s.dtype}, dim {s.dim}, "
+          f"depth {s.depth}")  # fmt: skip
     print(f"matmul peak, measured: {peak / 1e9:,.0f} GFLOP/s = {peak / s.flops:,.0f} images/s "
           f"of inference, {peak / s.flops / 3:,.0f} of training")  # fmt: skip
     if tflops:
@@ -729,7 +748,7 @@ def store(path, settings, size, rows):
     """Writes what was measured at one size, beside other sizes measured alike."""
     from vit_keras_lib.training import provenance, read_json, write_json
 
-    common = ("patch", "dim", "depth", "heads", "mlp_dim", "classes", "dtype")
+    common = ("patch", "dim", "depth", "heads", "mlp_dim", "classes", "dtype", "pool")
     settings = {**settings, **{name: size[name] for name in common}}
     stored = read_json(path) if path.exists() else {}
     alike = stored.get("settings") == settings

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import runpy
 import subprocess
@@ -31,9 +32,10 @@ def test_table_and_json_say_the_same(tmp_path):
     (row,), (size,) = stored["rows"], stored["sizes"]
     assert size["run"]["versions"]["keras"]
     assert (size["tokens"], size["batch"], size["dtype"]) == (64, 2, "float32")
-    # By hand: patches 64 x 192 -> 24; q, k, v and projection 24 -> 96; MLP 24 -> 48 -> 24;
-    # two products of 64 x 64 x 24; the head. A product has two operations.
-    flops = 2 * (64 * 192 * 24 + 64 * 24 * (96 + 2 * 48) + 2 * 64 * 64 * 24 + 24 * 5)
+    # By hand: patches 64 x 192 -> 24; q, k, v of all 65 tokens 24 -> 72. Of the class token alone,
+    # because the only block is the last: its products with all tokens, the projection and the MLP
+    # 24 -> 48 -> 24. The head. A product has two operations.
+    flops = 2 * (64 * 192 * 24 + 65 * 24 * 72 + 2 * 65 * 24 + 24 * (24 + 2 * 48) + 24 * 5)
     *_, line = (x for x in printed.splitlines() if x.startswith("vit_keras_lib  "))
     for kind, key, factor in (("train", "train", 3), ("inference", "infer", 1)):
         speed = row[f"{kind}, img/s"]
@@ -61,7 +63,7 @@ def test_each_of_several_sizes_is_measured_by_itself(monkeypatch):
 
 def test_sizes_measured_alike_share_a_file(tmp_path):
     store = runpy.run_path(str(SCRIPT))["store"]
-    common = ("patch", "dim", "depth", "heads", "mlp_dim", "classes", "dtype")
+    common = ("patch", "dim", "depth", "heads", "mlp_dim", "classes", "dtype", "pool")
     path, size = tmp_path / "speed.json", dict.fromkeys(common, 8)
 
     def stored(tokens, speed, **settings):
@@ -81,7 +83,7 @@ def test_sizes_measured_alike_share_a_file(tmp_path):
 
 def test_ratios_are_to_our_own_row():
     benchmark = runpy.run_path(str(SCRIPT))
-    s = benchmark["Sizes"](16, 8, 24, 2, 3, 48, 5, 1, "float32")
+    s = benchmark["Sizes"](16, 8, 24, 2, 3, 48, 5, 1, "float32", "mean")
     speeds = {"KerasHub": (5.0, 30.0), "vit_keras_lib": (10.0, 20.0)}
     rows = [
         {"model": name, "train, img/s": train, "inference, img/s": inference}
@@ -95,9 +97,9 @@ def test_ratios_are_to_our_own_row():
 
 def test_operations_are_counted_alike():
     benchmark = runpy.run_path(str(SCRIPT))
-    s = benchmark["Sizes"](32, 8, 24, 2, 3, 48, 5, 1, "float32")
+    s = benchmark["Sizes"](32, 8, 24, 2, 3, 48, 5, 1, "float32", pool="mean")
     count = benchmark["model_flops"]
-    assert count(s, "vit_keras_lib") == 2 * multiply_adds(benchmark["our_model"](s))
+    assert count(s, "vit_keras_lib") == count(s, "KerasHub") == count(s, "timm")
     assert count(s, "CNN") == 2 * multiply_adds(CNN(32, 5))
     assert count(s, "convolutional stem") > count(s, "vit_keras_lib")
     # q, k, v and projection stay, what is between the 16 tokens goes: 16 x 16 x 24, twice a block.
@@ -106,6 +108,40 @@ def test_operations_are_counted_alike():
     head = sum(np.prod(layer.kernel.shape) for layer in dense[-3:]) - 24 * 5
     assert dense[-3].units == 2048
     assert count(s, "keras.io example") - count(s, "vit_keras_lib") == 2 * head
+
+
+def test_operations_with_a_class_token():
+    benchmark = runpy.run_path(str(SCRIPT))
+    mean = benchmark["Sizes"](32, 8, 24, 2, 3, 48, 5, 1, "float32", pool="mean")
+    s, count = dataclasses.replace(mean, pool="cls"), benchmark["model_flops"]
+    # One token more than 16 in each of two blocks, and its products with the others.
+    more = 2 * (24 * (96 + 2 * 48) + 2 * (17 * 17 - 16 * 16) * 24)
+    assert count(s, "KerasHub") - count(mean, "KerasHub") == 2 * more
+    # In the last block 16 patches have no projection, no MLP and do not look at 17 tokens.
+    less = 16 * (24 * (24 + 2 * 48) + 2 * 17 * 24)
+    assert count(s, "KerasHub") - count(s, "vit_keras_lib") == 2 * less
+    between = 2 * 17 * 17 * 24 + 2 * 17 * 24
+    assert count(s, "vit_keras_lib") - count(s, "no attention") == 2 * between
+    assert count(s, "keras.io example") == count(mean, "keras.io example")
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+@pytest.mark.parametrize("name", ["KerasHub", "PyTorch eager", "timm"])
+def test_peers_have_as_many_weights(name, pool):
+    benchmark = runpy.run_path(str(SCRIPT))
+    if not benchmark["installed"](name):
+        pytest.skip(f"{name} is not installed")
+    s = benchmark["Sizes"](32, 8, 24, 2, 3, 48, 5, 2, "float32", pool)
+    ours, theirs = benchmark["our_model"](s), benchmark["MAKERS"][name](s)
+    if name == "KerasHub":
+        answer, count = theirs(s.data()[0]), theirs.count_params()
+    else:
+        import torch
+
+        answer = theirs(torch.as_tensor(s.data()[0]))
+        count = sum(weight.numel() for weight in theirs.parameters())
+    assert tuple(answer.shape) == (2, 5)
+    assert count == ours.count_params()
 
 
 def test_a_worker_that_fails_ends_the_run_and_says_why(monkeypatch):
@@ -168,5 +204,5 @@ def test_without_attention_tokens_keep_to_themselves(monkeypatch):
     images[1, 8:, 8:] = 0  # another last patch
     before_head = keras.Model(blind.input, blind.layers[-2].input)
     one, other = keras.ops.convert_to_numpy(before_head(images))
-    np.testing.assert_allclose(one[:3], other[:3], atol=1e-6)
-    assert np.abs(one[3] - other[3]).max() > 0.1
+    np.testing.assert_allclose(one[:4], other[:4], atol=1e-6)  # class token and three patches
+    assert np.abs(one[4] - other[4]).max() > 0.1

@@ -167,6 +167,39 @@ def test_dropout_is_there_for_many_tokens_too():
     assert np.abs(average - ops.convert_to_numpy(layer(x))).max() < 0.2
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("locality", [False, True])
+@pytest.mark.parametrize("T", [7, 120])
+def test_some_queries_get_what_they_get_among_all(T, locality, policy):
+    layer, x = SelfAttention(3, locality=locality, dtype=policy), tokens(T=T)
+    tolerance = 1e-5 if policy == "float32" else 2e-2
+    (y, scores), every = layer(x, return_attention_scores=True), layer(x)
+    for Q in (1, 3, T):
+        few, few_scores = layer(x, return_attention_scores=True, num_queries=Q)
+        pairs = [(few, y), (layer(x, num_queries=Q), every)]
+        for some, of_all in pairs:
+            assert some.shape == (2, Q, 24)
+            difference = ops.cast(some, "float32") - ops.cast(of_all[:, :Q], "float32")
+            assert np.abs(ops.convert_to_numpy(difference)).max() <= tolerance
+        assert few_scores.shape == (2, 3, Q, T)
+        np.testing.assert_allclose(few_scores, scores[:, :, :Q], atol=tolerance)
+
+
+def test_some_queries_in_a_functional_model():
+    inputs = keras.Input((None, 24))
+    layer = SelfAttention(3)
+    y, scores = layer(inputs, return_attention_scores=True, num_queries=2)
+    assert (y.shape, scores.shape) == ((None, 2, 24), (None, 3, 2, None))
+    found = keras.Model(inputs, [y, scores])(tokens())
+    assert [tuple(tensor.shape) for tensor in found] == [(2, 2, 24), (2, 3, 2, 7)]
+
+
+@pytest.mark.parametrize("num_queries", [0, -1, 8])
+def test_there_are_as_many_queries_as_tokens_at_most(num_queries):
+    with pytest.raises(ValueError, match=rf"1 to the number of tokens, 7, got {num_queries}\."):
+        SelfAttention(3)(tokens(), num_queries=num_queries)
+
+
 def test_permuting_tokens_permutes_outputs():
     layer, x = SelfAttention(3), tokens()
     order = np.random.default_rng(2).permutation(7)

@@ -49,6 +49,21 @@ def test_scores_and_output_are_those_of_the_plain_run():
     assert scores.shape == (2, 3, 7, 7)
 
 
+@pytest.mark.parametrize("extra", [{}, {"layer_scale": 0.5}, {"remat": True}])
+def test_some_queries_get_what_they_get_among_all(extra):
+    block, x = TransformerBlock(3, 40, **extra), tokens()
+    y, scores = block(x, return_attention_scores=True)
+    few, few_scores = block(x, return_attention_scores=True, num_queries=2)
+    assert (few.shape, few_scores.shape) == ((2, 2, 24), (2, 3, 2, 7))
+    np.testing.assert_allclose(few, y[:, :2], atol=1e-5)
+    np.testing.assert_allclose(few_scores, scores[:, :, :2], atol=1e-6)
+    for training in (False, True):
+        few = block(x, training=training, num_queries=1)
+        np.testing.assert_allclose(few, block(x, training=training)[:, :1], atol=1e-5)
+    symbolic = block(keras.Input((7, 24)), num_queries=2)
+    assert symbolic.shape == (None, 2, 24)
+
+
 def test_drop_path_skips_whole_images_in_training():
     block, x = TransformerBlock(3, 40, drop_path=0.5), tokens(B=64)
     y = ops.convert_to_numpy(block(x, training=True))

@@ -46,9 +46,10 @@ def test_a_dense_layer_and_a_convolution_by_hand():
         lambda: ViT(32, 5, patch_size=8, dim=24, depth=2, num_heads=3, mlp_dim=48),
         lambda: ViT((16, 32), 5, patch_size=8, dim=24, depth=1, num_heads=3, stem="conv",
                     pool="mean", class_token=False, mlp_dim=40),
+        lambda: ViT(32, 5, patch_size=8, dim=24, depth=2, num_heads=3, mlp_dim=48, pool="mean"),
         lambda: CNN((32, 48), 5, widths=(4, 8)),
     ],
-    ids=["patches", "convolutional stem", "CNN"],
+    ids=["patches", "convolutional stem", "mean of tokens", "CNN"],
 )  # fmt: skip
 def test_the_profiler_counts_the_same(model):
     model = model()

@@ -7,7 +7,7 @@ import pytest
 from keras import ops
 
 from vit_keras_lib import ViT
-from vit_keras_lib.models.vit import rescaling
+from vit_keras_lib.models.vit import TokenPooling, rescaling
 
 COUNTS = {  # 224 px, 1000 classes; table of google-research/vision_transformer's own tests
     "Ti/16": 5_717_416,
@@ -77,6 +77,38 @@ def test_cut_at_a_block_and_joined_again_gives_the_same_logits(tiny_vit):
     joint = model.get_layer("block0").output
     front, back = keras.Model(model.input, joint), keras.Model(joint, model.output)
     np.testing.assert_allclose(back(front(x)), logits(model, x), atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"register_tokens": 2}, {"pool": "mean"}, {"depth": 0}])
+def test_what_the_head_does_not_read_is_left_out_and_changes_nothing(tiny_vit, changes):
+    """A `keras.Model` of the same ends computes all tokens of all blocks."""
+    model, x, labels = tiny_vit(layer_scale=0.5, **changes), images(), np.array([0, 1, 2])
+    in_full = keras.Model(model.input, model.output)
+    np.testing.assert_allclose(logits(model, x), logits(in_full, x), atol=1e-5)
+    start, steps = model.get_weights(), []
+    for whole in (model, in_full):
+        model.set_weights(start)
+        whole.compile(
+            keras.optimizers.SGD(1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
+        whole.train_on_batch(x, labels)
+        steps.append(model.get_weights())
+    for ours, theirs in zip(*steps, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_of_the_last_block_the_class_token_alone_is_computed(tiny_vit, monkeypatch):
+    pool, shapes = TokenPooling.call, []
+    monkeypatch.setattr(
+        TokenPooling, "call", lambda self, x: shapes.append(tuple(x.shape)) or pool(self, x)
+    )
+    for how in ("cls", "mean"):
+        model = tiny_vit(pool=how)
+        for whole in (model, keras.Model(model.input, model.output)):
+            shapes.clear()
+            whole(images())
+            T = 1 if how == "cls" and whole is model else 7
+            assert shapes == [(3, T, 24)]
 
 
 def test_different_images_and_permuted_patches_give_different_logits(tiny_vit):

@@ -79,31 +79,43 @@ class SelfAttention(keras.layers.Layer):
             )
         self.drop.build((input_shape[0], self.num_heads, input_shape[1], input_shape[1]))
 
-    def call(self, x, training=None, return_attention_scores=False):
+    def call(self, x, training=None, return_attention_scores=False, num_queries=None):
         """Attends.
 
         Args:
             x: tokens (B, T, dim).
             training: whether weights are dropped.
             return_attention_scores: whether to return the weights too.
+            num_queries: Q, 1 to T: only the first Q tokens look, at all; None: all T do.
 
         Returns:
-            (B, T, dim); with scores, a pair of that and float32 (B, heads, T, T), rows are
+            (B, Q, dim); with scores, a pair of that and float32 (B, heads, Q, T), rows are
             queries and sum to 1 (before dropout).
+
+        Raises:
+            ValueError: for `num_queries` that are not 1 to T.
         """
         T = x.shape[1]
+        if num_queries is not None and not 1 <= num_queries <= (T or num_queries):
+            raise ValueError(
+                f"`num_queries` must be None or 1 to the number of tokens, {T}, got {num_queries}."
+            )
         plain = not (self.locality or (training and self.dropout > 0))
+        many = T is not None and T >= TOKENS_FOR_ONE_HEAD_AT_A_TIME and num_queries is None
         if return_attention_scores:
-            heads, weights = self._all_heads(x, training)
+            heads, weights = self._all_heads(x, training, num_queries)
         # JAX has no float16 attention on a CPU.
         elif HAS_FUSED_ATTENTION and plain and self.compute_dtype != "float16":
-            heads = ops.dot_product_attention(*ops.unstack(self._heads(x), 3, axis=2))
-        elif T is not None and T >= TOKENS_FOR_ONE_HEAD_AT_A_TIME and on_tensorflow_cpu():
+            query, key, value = ops.unstack(self._heads(x), 3, axis=2)  # 3 x (B, T, k, d)
+            query = query if num_queries is None else query[:, :num_queries]  # (B, Q, k, d)
+            heads = ops.dot_product_attention(query, key, value)  # (B, Q, k, d)
+        elif many and on_tensorflow_cpu():
             heads = self._one_head_at_a_time(x, training)
         else:
-            heads, _ = self._all_heads(x, training)
-        y = self.projection(ops.reshape(heads, (-1, x.shape[-1])))  # -> (B * T, dim)
-        y = ops.reshape(y, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
+            heads, _ = self._all_heads(x, training, num_queries)
+        y = self.projection(ops.reshape(heads, (-1, x.shape[-1])))  # -> (B * Q, dim)
+        Q = num_queries or ops.shape(x)[1]
+        y = ops.reshape(y, (-1, Q, x.shape[-1]))  # (B * Q, dim) -> (B, Q, dim)
         return (y, weights) if return_attention_scores else y
 
     def _heads(self, x):
@@ -112,11 +124,11 @@ class SelfAttention(keras.layers.Layer):
         qkv = self.qkv(ops.reshape(x, (-1, x.shape[-1])))  # (B, T, dim) -> (B * T, 3 * dim)
         return ops.reshape(qkv, (-1, ops.shape(x)[1], 3, self.num_heads, self.head_dim))
 
-    def _all_heads(self, x, training):
-        """Attends: (B, T, dim) -> (B, T, k, d) and the weights (B, k, T, T)."""
-        weights, value = self.weights_and_values(x)
-        heads = self._look(weights, value, training)  # (B, k, T, d)
-        return ops.transpose(heads, (0, 2, 1, 3)), weights  # -> (B, T, k, d)
+    def _all_heads(self, x, training, num_queries=None):
+        """Attends: (B, T, dim) -> (B, Q, k, d) and the weights (B, k, Q, T)."""
+        weights, value = self.weights_and_values(x, num_queries)
+        heads = self._look(weights, value, training)  # (B, k, Q, d)
+        return ops.transpose(heads, (0, 2, 1, 3)), weights  # -> (B, Q, k, d)
 
     def _one_head_at_a_time(self, x, training):
         """Attends, with less in memory at once: (B, T, dim) -> (B, T, k, d)."""
@@ -128,17 +140,19 @@ class SelfAttention(keras.layers.Layer):
         ]
         return ops.stack(heads, axis=2)  # k x (B, T, d) -> (B, T, k, d)
 
-    def weights_and_values(self, x):
+    def weights_and_values(self, x, num_queries=None):
         """Returns who looks where, and what is to be seen there.
 
         Args:
             x: tokens (B, T, dim).
+            num_queries: Q, 1 to T: only the first Q tokens look, at all; None: all T do.
 
         Returns:
-            Attention weights, float32 (B, heads, T, T), rows are queries and sum to 1; values
+            Attention weights, float32 (B, heads, Q, T), rows are queries and sum to 1; values
             (B, heads, T, d).
         """
         query, key, value = self._query_key_value(x, (2, 0, 3, 1, 4))  # 3 x (B, k, T, d)
+        query = query if num_queries is None else query[:, :, :num_queries]  # (B, k, Q, d)
         return self._weights(query, key), value
 
     def _query_key_value(self, x, order):
@@ -151,18 +165,18 @@ class SelfAttention(keras.layers.Layer):
         return query * scale, key, value
 
     def _weights(self, query, key):
-        """Softmax of the logits: q, over sqrt(d), and k (..., T, d) -> float32 (..., T, T)."""
-        logits = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (..., T, T)
+        """Softmax of logits: q, over sqrt(d), (..., Q, d), k (..., T, d) -> float32 (..., Q, T)."""
+        logits = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (..., Q, T)
         # In half precision the rows would sum to 1 only within 3e-3.
         logits = ops.cast(logits, "float32")
         if self.locality:
-            T = ops.shape(logits)[-1]
+            own = ops.eye(*ops.shape(logits)[-2:], dtype="bool")  # (Q, T)
             # Not -inf: a token that is left alone with itself would get 0 / 0.
-            logits = ops.where(ops.eye(T, dtype="bool"), -1e30, logits)
+            logits = ops.where(own, -1e30, logits)
         return ops.softmax(logits, axis=-1)
 
     def _look(self, weights, value, training):
-        """Weighs values, with dropout: (..., T, T) and (..., T, d) -> (..., T, d)."""
+        """Weighs values, with dropout: (..., Q, T) and (..., T, d) -> (..., Q, d)."""
         dropped = self.drop(ops.cast(weights, value.dtype), training=training)
         return ops.matmul(dropped, value)
 
@@ -174,13 +188,16 @@ class SelfAttention(keras.layers.Layer):
         """Maps (B, T, dim) to itself."""
         return input_shape
 
-    def compute_output_spec(self, x, training=None, return_attention_scores=False):
+    def compute_output_spec(
+        self, x, training=None, return_attention_scores=False, num_queries=None
+    ):
         """Describes what `call` returns, scores included when they are asked for."""
-        tokens = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        B, T, dim = x.shape
+        Q = num_queries or T
+        tokens = keras.KerasTensor((B, Q, dim), dtype=self.compute_dtype)
         if not return_attention_scores:
             return tokens
-        B, T, _ = x.shape
-        return tokens, keras.KerasTensor((B, self.num_heads, T, T), dtype="float32")
+        return tokens, keras.KerasTensor((B, self.num_heads, Q, T), dtype="float32")
 
     def get_config(self):
         """Returns the `__init__` arguments."""

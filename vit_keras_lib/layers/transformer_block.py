@@ -134,21 +134,29 @@ class TransformerBlock(keras.layers.Layer):
         tokens = self.drop(self.mlp_output(tokens), training=training)  # -> (B * T, dim)
         return ops.reshape(tokens, ops.shape(x))  # (B * T, dim) -> (B, T, dim)
 
-    def call(self, x, training=None, return_attention_scores=False):
+    def call(self, x, training=None, return_attention_scores=False, num_queries=None):
         """Runs the block.
 
         Args:
             x: tokens (B, T, dim).
             training: whether dropout and stochastic depth are on.
             return_attention_scores: whether to return the attention weights too.
+            num_queries: Q, 1 to T: only the first Q tokens, which look at all, are computed;
+                None: all T are.
 
         Returns:
-            (B, T, dim); with scores, a pair of that and float32 (B, heads, T, T).
+            (B, Q, dim); with scores, a pair of that and float32 (B, heads, Q, T).
+
+        Raises:
+            ValueError: for `num_queries` that are not 1 to T.
         """
 
         def attend(x):
             return self.attention(
-                self.norm1(x), training=training, return_attention_scores=return_attention_scores
+                self.norm1(x),
+                training=training,
+                return_attention_scores=return_attention_scores,
+                num_queries=num_queries,
             )
 
         def think(x):
@@ -162,6 +170,7 @@ class TransformerBlock(keras.layers.Layer):
         branch = self.drop(branch, training=training)
         if self.layer_scale is not None:
             branch = branch * self.scale1
+        x = x if num_queries is None else x[:, :num_queries]  # (B, T, dim) -> (B, Q, dim)
         x = x + self.skip(branch, training=training)
 
         branch = think(x)
@@ -178,9 +187,11 @@ class TransformerBlock(keras.layers.Layer):
         """Maps (B, T, dim) to itself."""
         return input_shape
 
-    def compute_output_spec(self, x, training=None, return_attention_scores=False):
+    def compute_output_spec(
+        self, x, training=None, return_attention_scores=False, num_queries=None
+    ):
         """Describes what `call` returns, scores included when they are asked for."""
-        return self.attention.compute_output_spec(x, training, return_attention_scores)
+        return self.attention.compute_output_spec(x, training, return_attention_scores, num_queries)
 
     def get_config(self):
         """Returns the `__init__` arguments."""

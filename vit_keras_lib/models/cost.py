@@ -5,13 +5,15 @@ from math import prod
 import keras
 
 from vit_keras_lib.layers import ConvStem, PatchEncoder, TransformerBlock
+from vit_keras_lib.models.vit import ViT
 
 
 def multiply_adds(model):
     """Counts the multiply-adds of one image's forward pass, in matrix products and convolutions.
 
     What papers call FLOPs is this number, or twice it. Norms, activations and softmax are left
-    out: they cost time, but few operations.
+    out: they cost time, but few operations. Papers count all tokens of the last block too; a
+    `ViT` that reads the class token does not compute them.
 
     Args:
         model: a `ViT`, a `CNN`, or another functional model of Dense and Conv2D layers.
@@ -22,13 +24,17 @@ def multiply_adds(model):
     Raises:
         ValueError: for a layer with kernels that is not known here.
     """
-    return sum(_products(layer) for layer in model.layers)
+    is_vit = isinstance(model, ViT)
+    return sum(_products(x, model.num_queries(x) if is_vit else None) for x in model.layers)
 
 
-def _products(layer):
+def _products(layer, num_queries=None):
     if isinstance(layer, TransformerBlock):
         T, D = layer.input.shape[1:]
-        return T * _dense(layer) + 2 * T * T * D  # and q k', weights v: all heads together
+        Q = T if num_queries is None else num_queries
+        qkv = prod(layer.attention.qkv.kernel.shape)  # all tokens go through it
+        # and q k', weights v: all heads together
+        return T * qkv + Q * (_dense(layer) - qkv) + 2 * Q * T * D
     if isinstance(layer, PatchEncoder):
         return layer.input.shape[1] * _dense(layer)
     if isinstance(layer, ConvStem):

@@ -39,6 +39,7 @@ class ViT(keras.Model):
     `block0`, `block1`, ..., `norm`, `pool` and `head`, so that `keras.Model(vit.input,
     vit.get_layer("block3").output)` reads or cuts it anywhere. (With dropout there is a layer
     `dropout` behind the encoder, with a representation size `pre_logits` before the head.)
+    Called as a whole, it leaves out what nobody reads: see `num_queries`.
 
     Takes (B, H, W, C) raw pixels from 0 to 255, of any real dtype, and rescales them itself, to
     [-1, 1] unless told otherwise. Returns float32 logits (B, num_classes), also under mixed
@@ -212,6 +213,23 @@ class ViT(keras.Model):
         """Maps images (B, H, W, C), 0 to 255, to float32 logits (B, num_classes)."""
         check_images(self, images)
         return super().__call__(images, *args, **kwargs)
+
+    def call(self, images, training=None, mask=None):
+        """Runs the layers one after the other, without what the head does not read."""
+        (x,) = keras.tree.flatten(images)
+        for layer in self.layers[1:]:
+            num_queries = self.num_queries(layer)
+            x = layer(x) if num_queries is None else layer(x, num_queries=num_queries)
+        return x
+
+    def num_queries(self, layer):
+        """Returns how many tokens of `layer`'s output are computed in a call: 1, or None for all.
+
+        It is one in the last block where the head reads the class token. A sub-model, such as
+        `keras.Model(vit.input, vit.get_layer("norm").output)`, computes all.
+        """
+        is_last = layer.name == f"block{self.depth - 1}"
+        return 1 if is_last and self.pool == "cls" else None
 
     @classmethod
     def from_variant(cls, variant, image_size=224, num_classes=1000, **kwargs):
