@@ -198,6 +198,11 @@ def test_some_queries_in_a_functional_model():
 def test_there_are_as_many_queries_as_tokens_at_most(num_queries):
     with pytest.raises(ValueError, match=rf"1 to the number of tokens, 7, got {num_queries}\."):
         SelfAttention(3)(tokens(), num_queries=num_queries)
+    with pytest.raises(ValueError, match=rf"1 to the number of tokens, 7, got {num_queries}\."):
+        SelfAttention(3)(keras.Input((7, 24)), num_queries=num_queries)
+    if num_queries < 1:
+        with pytest.raises(ValueError, match=r"number of tokens, got"):
+            SelfAttention(3)(keras.Input((None, 24)), num_queries=num_queries)
 
 
 def test_permuting_tokens_permutes_outputs():

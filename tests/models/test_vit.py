@@ -79,7 +79,12 @@ def test_cut_at_a_block_and_joined_again_gives_the_same_logits(tiny_vit):
     np.testing.assert_allclose(back(front(x)), logits(model, x), atol=1e-6)
 
 
-@pytest.mark.parametrize("changes", [{}, {"register_tokens": 2}, {"pool": "mean"}, {"depth": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"register_tokens": 2}, {"pool": "mean"}, {"depth": 0},
+     # What differs in training: statistics of batches, skipped branches, branches computed anew.
+     {"stem": "conv"}, {"drop_path": 0.5}, {"drop_path": 0.5, "remat": True}],
+)  # fmt: skip
 def test_what_the_head_does_not_read_is_left_out_and_changes_nothing(tiny_vit, changes):
     """A `keras.Model` of the same ends computes all tokens of all blocks."""
     model, x, labels = tiny_vit(layer_scale=0.5, **changes), images(), np.array([0, 1, 2])
@@ -88,6 +93,10 @@ def test_what_the_head_does_not_read_is_left_out_and_changes_nothing(tiny_vit, c
     start, steps = model.get_weights(), []
     for whole in (model, in_full):
         model.set_weights(start)
+        for seeds in (
+            layer for layer in model._flatten_layers() if hasattr(layer, "seed_generator")
+        ):
+            seeds.seed_generator.state.assign(np.array([0, 1], "uint32"))  # the same draws
         whole.compile(
             keras.optimizers.SGD(1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         )
@@ -95,6 +104,24 @@ def test_what_the_head_does_not_read_is_left_out_and_changes_nothing(tiny_vit, c
         steps.append(model.get_weights())
     for ours, theirs in zip(*steps, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_training_reaches_the_layers_however_the_model_is_called(tiny_vit, pool):
+    model, x = tiny_vit(dropout=0.5, pool=pool), images()
+
+    def stateless(x, training):
+        trainable, fixed = model.trainable_variables, model.non_trainable_variables
+        values = ([ops.convert_to_tensor(v) for v in group] for group in (trainable, fixed))
+        return model.stateless_call(*values, x, training=training)[0]
+
+    def directly(x, training):
+        return model.call(ops.convert_to_tensor(x), training=training)
+
+    for call in (model, stateless, directly):
+        at_rest = ops.convert_to_numpy(call(x, training=False))
+        np.testing.assert_allclose(at_rest, logits(model, x), atol=1e-6)
+        assert np.abs(ops.convert_to_numpy(call(x, training=True)) - at_rest).max() > 1e-2
 
 
 def test_of_the_last_block_the_class_token_alone_is_computed(tiny_vit, monkeypatch):
@@ -343,3 +370,5 @@ def test_takes_what_keras_takes_for_one_input(tiny_vit):
         np.testing.assert_array_equal(model.predict(given, verbose=0), expected)
     with pytest.raises(ValueError, match=r"one batch of images, got 3 things.*np.stack"):
         model(list(x))
+    with pytest.raises(ValueError, match=r"one input, 'images', got \['photos'\]"):
+        model({"photos": x})

@@ -14,6 +14,15 @@ HAS_FUSED_ATTENTION = keras.backend.backend() != "tensorflow"
 TOKENS_FOR_ONE_HEAD_AT_A_TIME = 100
 
 
+def _check_queries(num_queries, T):
+    """Raises a ValueError when of T tokens, None for unknown, there are no `num_queries`."""
+    if num_queries is not None and not 1 <= num_queries <= (T or num_queries):
+        known = "" if T is None else f", {T}"
+        raise ValueError(
+            f"`num_queries` must be None or 1 to the number of tokens{known}, got {num_queries}."
+        )
+
+
 @keras.saving.register_keras_serializable(package="vit_keras_lib")
 class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention: (B, T, dim) -> (B, T, dim).
@@ -96,10 +105,7 @@ class SelfAttention(keras.layers.Layer):
             ValueError: for `num_queries` that are not 1 to T.
         """
         T = x.shape[1]
-        if num_queries is not None and not 1 <= num_queries <= (T or num_queries):
-            raise ValueError(
-                f"`num_queries` must be None or 1 to the number of tokens, {T}, got {num_queries}."
-            )
+        _check_queries(num_queries, T)
         plain = not (self.locality or (training and self.dropout > 0))
         many = T is not None and T >= TOKENS_FOR_ONE_HEAD_AT_A_TIME and num_queries is None
         if return_attention_scores:
@@ -185,7 +191,7 @@ class SelfAttention(keras.layers.Layer):
         return self(x, return_attention_scores=True)[1]
 
     def compute_output_shape(self, input_shape):
-        """Maps (B, T, dim) to itself."""
+        """Maps (B, T, dim) to itself; `num_queries` are told to `compute_output_spec` only."""
         return input_shape
 
     def compute_output_spec(
@@ -193,6 +199,7 @@ class SelfAttention(keras.layers.Layer):
     ):
         """Describes what `call` returns, scores included when they are asked for."""
         B, T, dim = x.shape
+        _check_queries(num_queries, T)
         Q = num_queries or T
         tokens = keras.KerasTensor((B, Q, dim), dtype=self.compute_dtype)
         if not return_attention_scores:

@@ -184,7 +184,7 @@ class TransformerBlock(keras.layers.Layer):
         return self.attention.scores(self.norm1(x))
 
     def compute_output_shape(self, input_shape):
-        """Maps (B, T, dim) to itself."""
+        """Maps (B, T, dim) to itself; `num_queries` are told to `compute_output_spec` only."""
         return input_shape
 
     def compute_output_spec(

@@ -31,7 +31,7 @@ def multiply_adds(model):
 def _products(layer, num_queries=None):
     if isinstance(layer, TransformerBlock):
         T, D = layer.input.shape[1:]
-        Q = T if num_queries is None else num_queries
+        Q = num_queries or T
         qkv = prod(layer.attention.qkv.kernel.shape)  # all tokens go through it
         # and q k', weights v: all heads together
         return T * qkv + Q * (_dense(layer) - qkv) + 2 * Q * T * D

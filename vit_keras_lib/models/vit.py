@@ -219,14 +219,16 @@ class ViT(keras.Model):
         (x,) = keras.tree.flatten(images)
         for layer in self.layers[1:]:
             num_queries = self.num_queries(layer)
-            x = layer(x) if num_queries is None else layer(x, num_queries=num_queries)
+            extra = {} if num_queries is None else {"num_queries": num_queries}
+            # Named, because JAX' trainer calls `call` itself, where layers cannot know it else.
+            x = layer(x, training=training, **extra)
         return x
 
     def num_queries(self, layer):
         """Returns how many tokens of `layer`'s output are computed in a call: 1, or None for all.
 
-        It is one in the last block where the head reads the class token. A sub-model, such as
-        `keras.Model(vit.input, vit.get_layer("norm").output)`, computes all.
+        It is one in the last block where the head reads the class token. A model cut at a joint,
+        such as `keras.Model(vit.input, vit.get_layer("norm").output)`, computes all.
         """
         is_last = layer.name == f"block{self.depth - 1}"
         return 1 if is_last and self.pool == "cls" else None
@@ -356,6 +358,12 @@ def rescaling(pixel_mean, pixel_std):
 def check_images(model, images):
     """Raises a ValueError that helps when `images` are not what `model` takes."""
     given = keras.tree.flatten(images)  # Keras also takes [images] and {"images": images}
+    name = model.inputs[0].name
+    if isinstance(images, dict) and list(images) != [name]:
+        raise ValueError(
+            f"{model.name} has one input, {name!r}, got {list(images)}. Pass the array of images "
+            f"itself, or {{{name!r}: images}}."
+        )
     if len(given) != 1:
         raise ValueError(
             f"{model.name} expects one batch of images, got {len(given)} things. Stack the images "
