@@ -733,7 +733,7 @@ def main():
     print(f"\n{s.tokens} tokens, pool {s.pool}, batch {s.batch}, {s.dtype}, dim {s.dim}, "
           f"depth {s.depth}")  # fmt: skip
     print(f"matmul peak, measured: {peak / 1e9:,.0f} GFLOP/s = {peak / s.flops:,.0f} images/s "
-          f"of inference, {peak / s.flops / 3:,.0f} of training")  # fmt: skip
+          f"of inference, {peak / s.flops / 3:,.0f} of training, all tokens computed")  # fmt: skip
     if tflops:
         print(f"device's peak: {tflops:,.0f} TFLOP/s; MFU = model FLOPs of matrix products / it")
     print(table(rows, bool(tflops)), flush=True)

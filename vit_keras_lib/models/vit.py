@@ -39,7 +39,7 @@ class ViT(keras.Model):
     `block0`, `block1`, ..., `norm`, `pool` and `head`, so that `keras.Model(vit.input,
     vit.get_layer("block3").output)` reads or cuts it anywhere. (With dropout there is a layer
     `dropout` behind the encoder, with a representation size `pre_logits` before the head.)
-    Called as a whole, it leaves out what nobody reads: see `num_queries`.
+    Called as a whole, it leaves out most of what nobody reads: see `num_queries`.
 
     Takes (B, H, W, C) raw pixels from 0 to 255, of any real dtype, and rescales them itself, to
     [-1, 1] unless told otherwise. Returns float32 logits (B, num_classes), also under mixed
